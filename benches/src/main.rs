@@ -1,0 +1,3 @@
+//! Whole-pipeline comparisons with other engines
+
+fn main() {}

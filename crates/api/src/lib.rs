@@ -1,0 +1,1 @@
+//! Custom resources of Longshore and the few foreign ones it uses

@@ -1,0 +1,3 @@
+//! The engine on the command line and the mover entry point
+
+fn main() {}

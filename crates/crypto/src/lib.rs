@@ -1,0 +1,1 @@
+//! Key hierarchy, AEAD, KDF, keyed ids and secret types of a repository

@@ -1,0 +1,1 @@
+//! Durable bytes of a repository: names, packs, index, map, manifest

@@ -1,0 +1,3 @@
+//! The Longshore controllers
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The repository on top of an object store

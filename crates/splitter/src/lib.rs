@@ -1,0 +1,1 @@
+//! Content-defined splitting of volumes and files

@@ -1,0 +1,1 @@
+//! Fakes, fault store and conformance suites for tests

@@ -1,0 +1,1 @@
+//! Reading and writing volumes: block devices, images and file trees

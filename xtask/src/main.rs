@@ -1,0 +1,3 @@
+//! The project's own commands: lab, test, demo, tidy
+
+fn main() {}
