@@ -1,0 +1,138 @@
+//! What a mover leaves behind.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CONTRACT_VERSION, Reason};
+
+/// Longest termination message that a mover writes, in bytes; the kubelet cuts at 4096.
+pub const RESULT_BYTES_MAX: usize = 3 * 1024;
+
+/// The end of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobResult {
+    /// [`CONTRACT_VERSION`] of the writer.
+    pub version: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// The snapshot is committed.
+    BackedUp(BackupSummary),
+    /// The volume equals the restore point and is durable.
+    Restored(RestoreSummary),
+    /// Nothing may be relied on.
+    #[serde(rename_all = "camelCase")]
+    Failed {
+        /// The cause, from the closed list.
+        reason: Reason,
+        /// What happened, why, what to do; the chain of causes included.
+        message: String,
+    },
+}
+
+/// Figures of a backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupSummary {
+    /// Id of the repository.
+    pub repository_id: String,
+    /// Id of the snapshot.
+    pub snapshot_id: String,
+    /// Size of the volume or of all files, in bytes.
+    pub bytes_total: u64,
+    /// Bytes read from the source.
+    pub bytes_read: u64,
+    /// Bytes of the source that the repository did not hold yet.
+    pub bytes_new: u64,
+    /// Bytes that went to the store, metadata included.
+    pub bytes_uploaded: u64,
+    /// Files and other entries; 0 for a Block volume.
+    pub files: u64,
+    /// Time from opening the repository to the commit.
+    pub duration_milliseconds: u64,
+    /// True when an earlier mover of this run had committed already and this one only reports.
+    #[serde(default)]
+    pub already_committed: bool,
+}
+
+/// Figures of a restore.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreSummary {
+    /// Id of the repository.
+    pub repository_id: String,
+    /// Id of the snapshot.
+    pub snapshot_id: String,
+    /// Size of the volume or of all files, in bytes.
+    pub bytes_total: u64,
+    /// Bytes written to the target.
+    pub bytes_written: u64,
+    /// Bytes fetched from the store.
+    pub bytes_downloaded: u64,
+    /// Files and other entries; 0 for a Block volume.
+    pub files: u64,
+    /// Time from opening the repository to the last sync.
+    pub duration_milliseconds: u64,
+}
+
+impl JobResult {
+    /// A result of this version.
+    pub fn new(outcome: Outcome) -> Self {
+        Self { version: CONTRACT_VERSION, outcome }
+    }
+
+    /// The result as JSON of at most [`RESULT_BYTES_MAX`] bytes; a long failure message is cut at its end.
+    pub fn to_termination_message(&self) -> String {
+        let text = |result: &Self| serde_json::to_string(result).unwrap_or_default();
+        let mut result = self.clone();
+        let mut json = text(&result);
+        while json.len() > RESULT_BYTES_MAX {
+            let Outcome::Failed { message, .. } = &mut result.outcome else { break };
+            // Escapes make the JSON longer than the message, so shorten until it fits rather than compute a length.
+            let keep = message.chars().count().saturating_sub(json.len() - RESULT_BYTES_MAX + 1);
+            *message = message.chars().take(keep).chain(['…']).collect();
+            json = text(&result);
+            if keep == 0 {
+                break;
+            }
+        }
+        json
+    }
+
+    /// Reads a termination message; `None` when it is not a mover's (an empty one, or the kubelet's fallback to the log).
+    pub fn from_termination_message(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_failure_of_any_length_fits_and_keeps_its_reason(message in ".{0,9000}") {
+            let result = JobResult::new(Outcome::Failed { reason: Reason::WrongKey, message });
+            let text = result.to_termination_message();
+            prop_assert!(text.len() <= RESULT_BYTES_MAX, "{}", text.len());
+            let read = JobResult::from_termination_message(&text);
+            let kept = matches!(read, Some(JobResult { outcome: Outcome::Failed { reason: Reason::WrongKey, .. }, .. }));
+            prop_assert!(kept);
+        }
+    }
+
+    #[test]
+    fn a_summary_survives() {
+        let summary = BackupSummary { snapshot_id: "s".into(), bytes_total: 7, ..Default::default() };
+        let result = JobResult::new(Outcome::BackedUp(summary));
+        assert_eq!(JobResult::from_termination_message(&result.to_termination_message()), Some(result));
+        assert_eq!(JobResult::from_termination_message("Killed"), None);
+    }
+}
