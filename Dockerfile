@@ -1,0 +1,22 @@
+# syntax=docker/dockerfile:1
+# One image for operator and movers, for those who build images with Docker or Podman:
+#   docker build --tag registry.example.com/longshore/longshore:0.1.0 .
+# This file is not run by the project's tests: the lab builds its images without Docker, from the same two programs. amd64 is what is tested.
+
+FROM rust:1.95-bookworm AS build
+# aws-lc-rs compiles C; protoc is not needed.
+RUN apt-get update && apt-get install --yes --no-install-recommends cmake clang && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target \
+    cargo build --release --locked --package longshore-cli --package longshore-operator \
+    && cp target/release/longshore target/release/longshore-operator /usr/local/bin/
+
+# glibc, libgcc and CA certificates, no shell.
+FROM gcr.io/distroless/cc-debian12
+COPY --from=build /usr/local/bin/longshore /usr/local/bin/longshore-operator /usr/local/bin/
+COPY LICENSE /licenses/LICENSE
+# The operator runs as this user. Movers are started as UID 0 with few or no capabilities by their Job; docs/security.md says why.
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/longshore-operator"]
