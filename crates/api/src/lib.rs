@@ -1,1 +1,38 @@
-//! Custom resources of Longshore and the few foreign ones it uses
+//! The custom resources of Longshore and the few foreign ones that it uses.
+//!
+//! Owns the names, fields and printed columns of `VolumeSnapshotBackup` and `VolumeSnapshotRestore` (group
+//! `datamover.oadp.openshift.io/v1alpha1`, a contract with backup tools that exist already: fields are added, never changed) and reduced
+//! views of `snapshot.storage.k8s.io/v1`. Start with [`VolumeSnapshotBackup`].
+//!
+//! # Guarantees
+//! - Every field but `spec` is optional, so that no stored object, however old or incomplete, stops a watch.
+//! - The foreign kinds hold only the fields that Longshore reads. They may be created and merge-patched, never replaced: a replacement would
+//!   drop what they do not know.
+//!
+//! # Does not know
+//! How objects are read or written: no client calls here.
+
+mod backup;
+mod common;
+mod definitions;
+mod restore;
+mod snapshot;
+
+pub use backup::{VolumeSnapshotBackup, VolumeSnapshotBackupSpec, VolumeSnapshotBackupStatus};
+pub use common::{
+    BatchingStatus, LocalReference, Phase, ResolvedSource, RunProgress, SourcePVCData, VolSyncData,
+};
+pub use definitions::crds;
+pub use restore::{
+    BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,
+};
+pub use snapshot::{
+    DeletionPolicy, SnapshotError, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
+    VolumeSnapshotContentSource, VolumeSnapshotContentSpec, VolumeSnapshotContentStatus, VolumeSnapshotSource,
+    VolumeSnapshotSpec, VolumeSnapshotStatus,
+};
+
+/// Held on a run while it has objects in the cluster.
+pub const FINALIZER: &str = "oadp.openshift.io/oadp-datamover";
+/// Group of both runs.
+pub const GROUP: &str = "datamover.oadp.openshift.io";
