@@ -1,0 +1,61 @@
+//! Where things are: the checkout, the cache, cargo.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// The root of the checkout.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// What outlives a checkout: built tools, results of the last test run.
+///
+/// # Errors
+/// When there is neither `LONGSHORE_CACHE` nor `XDG_CACHE_HOME` nor `HOME`.
+pub fn cache() -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("LONGSHORE_CACHE") {
+        return Ok(folder.into());
+    }
+    let base = match env::var_os("XDG_CACHE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env::var_os("HOME").context("HOME is not set: name a folder in LONGSHORE_CACHE")?).join(".cache"),
+    };
+    Ok(base.join("longshore"))
+}
+
+/// The cargo that runs this program, in the root of the checkout.
+pub fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Files that git knows or would add, relative to the root, that end with one of `extensions`.
+///
+/// # Errors
+/// When git cannot list them.
+pub fn files(extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let listing = crate::step::output(
+        Command::new("git").current_dir(root()).args(["ls-files", "--cached", "--others", "--exclude-standard"]),
+    )?;
+    Ok(listing
+        .lines()
+        .map(PathBuf::from)
+        .filter(|path| path.extension().is_some_and(|found| extensions.iter().any(|wanted| found == *wanted)))
+        .filter(|path| root().join(path).exists())
+        .collect())
+}
+
+/// A program of the workspace that cargo has built.
+///
+/// # Errors
+/// When cargo does not tell its target folder.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let metadata = crate::step::output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
+    Ok(Path::new(target).join("debug").join(name))
+}
