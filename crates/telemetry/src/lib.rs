@@ -1,1 +1,8 @@
-//! Logs, metrics and health of the Longshore programs
+//! What Longshore's programs say about themselves: logs, metrics, health.
+//!
+//! Owns the set-up of `tracing`: where lines go, in which form, and which of them. With feature `serve` (servers only) also
+//! metrics and health over HTTP. Knows neither Kubernetes nor the repository. Read [`LogOptions`] first.
+
+mod logs;
+
+pub use logs::{LogFormat, LogLevel, LogOptions, init_logs};

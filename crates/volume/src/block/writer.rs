@@ -10,7 +10,7 @@ use super::reader::retry;
 use super::{Medium, inspect};
 use crate::VolumeError;
 
-const ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
+static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
 
 /// A block device or disk image opened for a restore.
 ///

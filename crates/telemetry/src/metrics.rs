@@ -1,0 +1,221 @@
+//! What the operator counts. Labels name namespaces and PVCs, never runs, so that the number of series stays bounded.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Whose run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Source {
+    /// Namespace of the run.
+    pub namespace: String,
+    /// The application's PVC.
+    pub pvc: String,
+}
+
+/// How whose run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Ended {
+    /// Namespace of the run.
+    pub namespace: String,
+    /// The application's PVC.
+    pub pvc: String,
+    /// `Completed`, or the reason of the failure.
+    pub result: String,
+}
+
+/// Namespace alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Namespace {
+    /// Namespace of the run.
+    pub namespace: String,
+}
+
+/// Which kind of run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// `backup`, `restore` or `keeper`.
+    pub kind: String,
+}
+
+/// Which kind of run, and what became of one pass over it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Pass {
+    /// `backup`, `restore` or `keeper`.
+    pub kind: String,
+    /// `ok` or `error`.
+    pub result: String,
+}
+
+type Durations = Family<Namespace, Histogram, fn() -> Histogram>;
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The series of one direction.
+#[derive(Debug, Clone)]
+pub struct RunMetrics {
+    /// Runs that ended.
+    pub total: Family<Ended, Counter>,
+    /// When the last run of a PVC completed, in seconds since 1970.
+    pub last_success: Family<Source, Seconds>,
+    /// From acceptance to the end.
+    pub duration: Durations,
+    /// Bytes of volumes handled by completed runs.
+    pub bytes_handled: Family<Namespace, Counter>,
+    /// Bytes exchanged with repositories by completed runs.
+    pub bytes_transferred: Family<Namespace, Counter>,
+}
+
+/// All series of the operator.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Backups.
+    pub backup: RunMetrics,
+    /// Restores.
+    pub restore: RunMetrics,
+    /// Runs that hold a slot.
+    pub active: Family<Kind, Gauge>,
+    /// Runs that wait for one.
+    pub queued: Family<Kind, Gauge>,
+    /// Passes of the controllers.
+    pub reconciles: Family<Pass, Counter>,
+    /// Time of one pass.
+    pub reconcile_duration: Family<Kind, Histogram, fn() -> Histogram>,
+    /// 1 while this process leads.
+    pub leader: Gauge,
+    registry: Arc<Registry>,
+}
+
+fn run_histogram() -> Histogram {
+    Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 4.0 * 3_600.0, 24.0 * 3_600.0])
+}
+
+fn pass_histogram() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0])
+}
+
+impl RunMetrics {
+    fn register(registry: &mut Registry, kind: &str) -> Self {
+        let metrics = Self {
+            total: Family::default(),
+            last_success: Family::default(),
+            duration: Family::new_with_constructor(run_histogram),
+            bytes_handled: Family::default(),
+            bytes_transferred: Family::default(),
+        };
+        // The encoder appends `_total` to counters.
+        registry.register(format!("{kind}"), format!("{kind}s that ended"), metrics.total.clone());
+        registry.register(
+            format!("{kind}_last_success_timestamp_seconds"),
+            format!("when the last {kind} of a PVC completed"),
+            metrics.last_success.clone(),
+        );
+        registry.register(
+            format!("{kind}_duration_seconds"),
+            format!("duration of {kind}s"),
+            metrics.duration.clone(),
+        );
+        registry.register(
+            format!("{kind}_bytes_handled"),
+            format!("bytes of volumes handled by completed {kind}s"),
+            metrics.bytes_handled.clone(),
+        );
+        registry.register(
+            format!("{kind}_bytes_transferred"),
+            format!("bytes exchanged with repositories by completed {kind}s"),
+            metrics.bytes_transferred.clone(),
+        );
+        metrics
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All series, registered, at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("longshore");
+        let backup = RunMetrics::register(&mut registry, "backup");
+        let restore = RunMetrics::register(&mut registry, "restore");
+        let active = Family::<Kind, Gauge>::default();
+        registry.register("mover_active", "runs that hold a slot", active.clone());
+        let queued = Family::<Kind, Gauge>::default();
+        registry.register("mover_queued", "runs that wait for a slot", queued.clone());
+        let reconciles = Family::<Pass, Counter>::default();
+        registry.register("reconcile", "passes of the controllers", reconciles.clone());
+        let reconcile_duration: Family<Kind, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(pass_histogram);
+        registry.register("reconcile_duration_seconds", "time of one pass", reconcile_duration.clone());
+        let leader = Gauge::default();
+        registry.register("leader", "1 while this process leads", leader.clone());
+        Self {
+            backup,
+            restore,
+            active,
+            queued,
+            reconciles,
+            reconcile_duration,
+            leader,
+            registry: Arc::new(registry),
+        }
+    }
+
+    /// The series in the text format of OpenMetrics.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail; an empty page is what a scraper would see if it did.
+        if encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+
+    /// `/metrics`.
+    pub fn router(&self) -> Router {
+        let metrics = self.clone();
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Router::new().route(
+            "/metrics",
+            get(move || {
+                let page = metrics.render();
+                async move { ([(CONTENT_TYPE, content_type)], page) }
+            }),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_carry_the_names_that_dashboards_use() {
+        let metrics = Metrics::new();
+        let ended = Ended { namespace: "shop".into(), pvc: "data".into(), result: "Completed".into() };
+        metrics.backup.total.get_or_create(&ended).inc();
+        let source = Source { namespace: "shop".into(), pvc: "data".into() };
+        metrics.backup.last_success.get_or_create(&source).set(5.0);
+        metrics.leader.set(1);
+        let page = metrics.render();
+        for line in [
+            "longshore_backup_total{namespace=\"shop\",pvc=\"data\",result=\"Completed\"} 1",
+            "longshore_backup_last_success_timestamp_seconds{namespace=\"shop\",pvc=\"data\"} 5.0",
+            "longshore_leader 1",
+        ] {
+            assert!(page.contains(line), "{line} is missing in\n{page}");
+        }
+    }
+}
