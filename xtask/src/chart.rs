@@ -1,7 +1,7 @@
 //! `cargo xtask chart`: the chart renders, says what config/ says, and grants no more than it must.
 //!
 //! Owns the rules that the chart is held to; the files themselves live in charts/longshore. Must not know a cluster: installing the chart is
-//! the end-to-end tests' affair. First item to read: [`check`].
+//! the end-to-end tests' affair. First item to read: [`inspect`].
 
 mod pod_security;
 mod render;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::workspace;
 use render::Helm;
 
 /// Folders that the chart holds a copy of, because Helm reads nothing outside the chart: (source, copy), from the checkout's root.
@@ -23,14 +24,15 @@ const COPIES: &[(&str, &str)] =
 const REFUSED: &[(&[&str], &str)] = &[
     (&["replicas=2"], "replicas"),
     (&["image.pullPolicy=Sometimes"], "pullPolicy"),
-    (&["protectedNamespaces.names=null"], "names"),
+    (&["protectedNamespaces=null"], "protectedNamespaces"),
+    (&["allowRestore={shop}"], "allowRestore"),
     (&["replicaCount=2", "leaderElection.enabled=false"], "leaderElection"),
     (&["metrics.service.enabled=false", "metrics.serviceMonitor.enabled=true"], "metrics.service"),
 ];
 
 /// Arguments of `cargo xtask chart`.
 #[derive(Debug, clap::Args)]
-pub struct ChartArgs {
+pub struct Arguments {
     /// Changes nothing; fails when the chart's copies of config/ are old.
     #[arg(long)]
     check: bool,
@@ -43,13 +45,21 @@ pub struct ChartArgs {
 ///
 /// # Errors
 /// The first rule that does not hold.
-pub fn run(root: &Path, args: &ChartArgs, build_helm: impl FnOnce() -> Result<PathBuf>) -> Result<()> {
-    if !args.check {
-        copy_files(root)?;
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if !arguments.check {
+        copy_files(workspace::root())?;
     }
-    let helm = args.helm.clone().map_or_else(build_helm, Ok)?;
-    let summary = check(root, &helm)?;
-    println!("chart: {summary}");
+    let helm = arguments.helm.clone().map_or_else(crate::lab::helm, Ok)?;
+    println!("chart: {}", inspect(workspace::root(), &helm)?);
+    Ok(())
+}
+
+/// Holds the chart to its rules, with the helm that the lab builds.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub fn check() -> Result<()> {
+    println!("chart: {}", inspect(workspace::root(), &crate::lab::helm()?)?);
     Ok(())
 }
 
@@ -72,11 +82,8 @@ pub fn copy_files(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Holds the chart to its rules; returns one line that says what was looked at.
-///
-/// # Errors
-/// The first rule that does not hold, with the object that breaks it.
-pub fn check(root: &Path, helm: &Path) -> Result<String> {
+/// One line that says what was looked at, or the first rule that does not hold.
+fn inspect(root: &Path, helm: &Path) -> Result<String> {
     check_copies(root)?;
     let helm = Helm::new(helm, &root.join("charts/longshore"));
     let full = root.join("charts/longshore/ci/full-values.yaml");
