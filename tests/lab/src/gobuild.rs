@@ -1,0 +1,210 @@
+//! Foreign programs, built from pinned Go modules into a cache that is addressed by what they are made of.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::hash::sha256_hex;
+use crate::paths::Paths;
+use crate::report::Reporter;
+use crate::shell::output_of;
+
+/// Bump when the way of building changes without a change of the sources.
+const RECIPE: &str = "1";
+const CLIENT: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+
+/// One folder under `tests/lab/go`.
+struct Module {
+    folder: &'static str,
+    /// File name and Go package of each program.
+    programs: &'static [(&'static str, &'static str)],
+    /// Further names of the first program, which looks at the name it is called by.
+    names: &'static [&'static str],
+    linker: &'static str,
+}
+
+const KUBERNETES: Module = Module {
+    folder: "kubernetes",
+    programs: &[("kubernetes", ".")],
+    names: &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"],
+    linker: "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4 \
+             -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34",
+};
+const SIDECARS: Module = Module {
+    folder: "sidecars",
+    programs: &[
+        ("snapshot-controller", "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller"),
+        ("csi-snapshotter", "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter"),
+        ("csi-provisioner", "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner"),
+    ],
+    names: &[],
+    linker: "-s -w",
+};
+const MINIO: Module =
+    Module { folder: "minio", programs: &[("minio", "github.com/minio/minio")], names: &[], linker: "-s -w" };
+const HELM: Module =
+    Module { folder: "helm", programs: &[("helm", "helm.sh/helm/v3/cmd/helm")], names: &[], linker: "-s -w" };
+const PAUSE: Module = Module { folder: "pause", programs: &[("pause", ".")], names: &[], linker: "-s -w" };
+const SANITY: Module = Module {
+    folder: "csi-sanity",
+    programs: &[("csi-sanity", "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity")],
+    names: &[],
+    linker: "-s -w",
+};
+
+/// The folders of the built programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    kubernetes: PathBuf,
+    sidecars: PathBuf,
+    minio: PathBuf,
+    pause: PathBuf,
+}
+
+impl Programs {
+    /// Builds what the clusters and MinIO need, unless the cache has it.
+    pub fn build(paths: &Paths, reporter: &dyn Reporter) -> Result<Self> {
+        Ok(Self {
+            kubernetes: build(paths, &KUBERNETES, reporter)?,
+            sidecars: build(paths, &SIDECARS, reporter)?,
+            minio: build(paths, &MINIO, reporter)?,
+            pause: build(paths, &PAUSE, reporter)?,
+        })
+    }
+
+    /// For removing a lab, which needs no program.
+    pub(crate) fn absent() -> Self {
+        let none = PathBuf::new;
+        Self { kubernetes: none(), sidecars: none(), minio: none(), pause: none() }
+    }
+
+    /// A part of Kubernetes, or kubectl.
+    pub fn kubernetes(&self, name: &str) -> PathBuf {
+        self.kubernetes.join(name)
+    }
+
+    /// snapshot-controller, csi-snapshotter or csi-provisioner.
+    pub fn sidecar(&self, name: &str) -> PathBuf {
+        self.sidecars.join(name)
+    }
+
+    /// The files of the snapshot CRDs.
+    pub fn snapshot_crds(&self) -> PathBuf {
+        self.sidecars.join("crds")
+    }
+
+    /// The object store.
+    pub fn minio(&self) -> PathBuf {
+        self.minio.join("minio")
+    }
+
+    pub(crate) fn pause(&self) -> PathBuf {
+        self.pause.join("pause")
+    }
+}
+
+/// Helm, built when the cache does not have it.
+pub fn helm(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
+    Ok(build(paths, &HELM, reporter)?.join("helm"))
+}
+
+/// The public CSI conformance suite, built when the cache does not have it.
+pub fn csi_sanity(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
+    Ok(build(paths, &SANITY, reporter)?.join("csi-sanity"))
+}
+
+fn build(paths: &Paths, module: &Module, reporter: &dyn Reporter) -> Result<PathBuf> {
+    let sources = Paths::checkout().join("tests/lab/go").join(module.folder);
+    let parent = paths.cache().join("bin");
+    let finished = parent.join(key(module, &sources)?);
+    if finished.is_dir() {
+        return Ok(finished);
+    }
+    reporter.line(&format!("building {} from its Go module (once; kept in the cache)", module.folder));
+    fs::create_dir_all(&parent)?;
+    let half = parent.join(format!(".half-{}-{}", module.folder, std::process::id()));
+    if half.exists() {
+        fs::remove_dir_all(&half)?;
+    }
+    fs::create_dir(&half)?;
+    for (name, package) in module.programs {
+        compile(&sources, &half.join(name), package, module.linker)?;
+    }
+    for name in module.names {
+        symlink(module.programs[0].0, half.join(name))?;
+    }
+    if module.folder == SIDECARS.folder {
+        copy_crds(&sources, &half.join("crds"))?;
+    }
+    // A rename after the data: whatever has the final name is whole.
+    for (name, _) in module.programs {
+        File::open(half.join(name))?.sync_all()?;
+    }
+    if let Err(error) = fs::rename(&half, &finished)
+        && !finished.is_dir()
+    {
+        return Err(error).context("could not move the built programs into the cache");
+    }
+    remove_halves(&parent, module.folder);
+    reporter.line(&format!("built {}", module.folder));
+    Ok(finished)
+}
+
+fn compile(sources: &Path, output: &Path, package: &str, linker: &str) -> Result<()> {
+    let mut command = go(sources);
+    command.args(["build", "-trimpath", "-ldflags", linker, "-o"]).arg(output).arg(package);
+    output_of(&mut command).map(drop).with_context(|| format!("could not build {package}"))
+}
+
+fn go(sources: &Path) -> Command {
+    let mut command = Command::new("go");
+    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly").env("GOTOOLCHAIN", "local");
+    command
+}
+
+fn copy_crds(sources: &Path, target: &Path) -> Result<()> {
+    output_of(go(sources).args(["mod", "download", CLIENT]))?;
+    let folder = output_of(go(sources).args(["list", "-m", "-f", "{{.Dir}}", CLIENT]))?;
+    fs::create_dir(target)?;
+    for entry in fs::read_dir(Path::new(folder.trim()).join("config/crd"))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.contains(".storage.k8s.io_") {
+            fs::write(target.join(name), fs::read(&path)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a build depends on: the sources, the Go version, the recipe.
+fn key(module: &Module, sources: &Path) -> Result<String> {
+    let mut files: Vec<PathBuf> = fs::read_dir(sources)
+        .with_context(|| format!("could not read {}", sources.display()))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.sort();
+    let version = output_of(Command::new("go").args(["env", "GOVERSION"]).current_dir(sources))
+        .context("the lab builds Kubernetes from source and needs Go")?;
+    let mut text = format!("{RECIPE}\n{}\n{}\n", version.trim(), module.linker).into_bytes();
+    for file in files {
+        let content = fs::read(&file)?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        text.extend_from_slice(format!("{name} {}\n", content.len()).as_bytes());
+        text.extend_from_slice(&content);
+    }
+    Ok(format!("{}-{}", module.folder, &sha256_hex(&text)[..20]))
+}
+
+/// Removes what killed builds left.
+fn remove_halves(parent: &Path, folder: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(pid) = name.strip_prefix(&format!(".half-{folder}-")) else { continue };
+        if !Path::new("/proc").join(pid).exists() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

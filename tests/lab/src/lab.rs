@@ -1,0 +1,244 @@
+//! The lab as a whole: up, down, status.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::cluster::{Cluster, ClusterName};
+use crate::driver::DriverOptions;
+use crate::gobuild::{self, Programs};
+use crate::hash::sha256_hex;
+use crate::image::{self, Image};
+use crate::minio::Minio;
+use crate::paths::Paths;
+use crate::report::Reporter;
+use crate::shell::{run, succeeds};
+use crate::{cargo, network, packages, sweep};
+
+/// What `up` shall bring.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Driver instances of each cluster.
+    pub drivers: Vec<DriverOptions>,
+    /// Whether the image `localhost/longshore:dev` is built and put on the nodes.
+    pub longshore_image: bool,
+    /// Tear down also a cluster that is healthy, and begin anew.
+    pub recreate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { drivers: vec![DriverOptions::default()], longshore_image: true, recreate: false }
+    }
+}
+
+/// The lab on this machine. There is one; a lock keeps two programs from changing it at once.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    paths: Paths,
+    programs: Programs,
+}
+
+impl Lab {
+    /// Installs Debian packages and builds the foreign programs if they are missing. Starts nothing.
+    pub fn open(reporter: &dyn Reporter) -> Result<Self> {
+        let paths = Paths::from_environment()?;
+        packages::install(reporter)?;
+        let programs = Programs::build(&paths, reporter)?;
+        Ok(Self { paths, programs })
+    }
+
+    /// Brings up MinIO and these clusters. Clusters that are healthy stay as they are (unless `recreate`); whatever else an earlier run
+    /// left of them is removed first. MinIO keeps what it holds.
+    pub fn up(&self, names: &[ClusterName], options: &Options, reporter: &dyn Reporter) -> Result<()> {
+        let _lock = self.lock()?;
+        self.prepare_machine()?;
+        let mut archives = vec![self.pause_archive()?, self.workload_archive()?];
+        if options.longshore_image {
+            archives.push(self.longshore_archive(reporter)?);
+        }
+        reporter.line("images are ready");
+        self.minio().start()?;
+        reporter.line("MinIO is ready");
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                names.iter().map(|name| scope.spawn(|| self.up_one(*name, &archives, options, reporter))).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+        })
+    }
+
+    fn up_one(&self, name: ClusterName, archives: &[PathBuf], options: &Options, reporter: &dyn Reporter) -> Result<()> {
+        let cluster = self.cluster(name);
+        if !options.recreate && cluster.exists() && cluster.is_healthy() {
+            reporter.line(&format!("{name}: is up already"));
+            archives.iter().try_for_each(|archive| cluster.load_image(archive))?;
+        } else {
+            if cluster.exists() {
+                reporter.line(&format!("{name}: removing what an earlier run left"));
+            }
+            cluster.destroy()?;
+            cluster.create(archives, reporter).with_context(|| format!("{name} did not come up"))?;
+        }
+        for driver in &options.drivers {
+            cluster.start_driver(driver, reporter).with_context(|| format!("driver {} on {name}", driver.name))?;
+        }
+        reporter.line(&format!("{name}: ready; kubeconfig {}", cluster.kubeconfig().display()));
+        Ok(())
+    }
+
+    /// Ends the whole lab and leaves nothing of it but the caches.
+    pub fn down(&self, reporter: &dyn Reporter) -> Result<()> {
+        let _lock = self.lock()?;
+        remove_everything(&self.paths, &ClusterName::ALL.map(|name| self.cluster(name)))?;
+        reporter.line("the lab is down");
+        Ok(())
+    }
+
+    /// Ends one cluster as a disaster would, with its driver's volumes and snapshots. MinIO and the other cluster stay.
+    pub fn destroy_cluster_and_driver_state(&self, name: ClusterName) -> Result<()> {
+        let _lock = self.lock()?;
+        self.cluster(name).destroy()
+    }
+
+    /// A cluster's handle, whether the cluster is up or not.
+    pub fn cluster(&self, name: ClusterName) -> Cluster {
+        Cluster::new(name, &self.paths, &self.programs)
+    }
+
+    /// The object store's handle.
+    pub fn minio(&self) -> Minio {
+        Minio::plain(&self.paths, &self.programs)
+    }
+
+    /// Starts a second object store, which speaks TLS with an authority that nobody knows.
+    pub fn start_minio_tls(&self) -> Result<Minio> {
+        let minio = Minio::tls(&self.paths, &self.programs);
+        minio.start()?;
+        Ok(minio)
+    }
+
+    /// Helm, built on first use.
+    pub fn helm(&self, reporter: &dyn Reporter) -> Result<PathBuf> {
+        gobuild::helm(&self.paths, reporter)
+    }
+
+    /// Where state and caches are.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Archive of `localhost/longshore:dev`, built from the checkout as it is now. Give it to `Cluster::load_image`.
+    pub fn longshore_archive(&self, reporter: &dyn Reporter) -> Result<PathBuf> {
+        let wanted = [("longshore-cli", "longshore"), ("longshore-operator", "longshore-operator")];
+        let built = cargo::build(&self.paths, &wanted, reporter)?;
+        let mut programs = BTreeMap::new();
+        for ((_, binary), path) in wanted.into_iter().zip(built) {
+            programs.insert(format!("/usr/bin/{binary}"), self.stripped(&path)?);
+        }
+        self.archive(&image::longshore(programs))
+    }
+
+    fn workload_archive(&self) -> Result<PathBuf> {
+        self.archive(&image::workload()?)
+    }
+
+    fn pause_archive(&self) -> Result<PathBuf> {
+        self.archive(&image::pause(self.programs.pause()))
+    }
+
+    /// The image's archive, made anew only when a program in it changed.
+    fn archive(&self, image: &Image) -> Result<PathBuf> {
+        let folder = self.paths.cache().join("images");
+        fs::create_dir_all(&folder)?;
+        let mut text = format!("1 {image:?}");
+        for program in image.programs.values() {
+            let data = fs::metadata(program)?;
+            text.push_str(&format!("\n{} {} {:?}", program.display(), data.len(), data.modified()?));
+        }
+        let short = image.name.rsplit('/').next().unwrap_or_default().replace(':', "-");
+        let target = folder.join(format!("{short}-{}.tar", &sha256_hex(text.as_bytes())[..16]));
+        if !target.exists() {
+            image.write_archive(&target)?;
+            remove_others(&folder, &short, &target);
+        }
+        Ok(target)
+    }
+
+    /// A copy without debug information, named by the program's size and time: images are imported often.
+    fn stripped(&self, program: &Path) -> Result<PathBuf> {
+        let folder = self.paths.cache().join("stripped");
+        fs::create_dir_all(&folder)?;
+        let data = fs::metadata(program)?;
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = format!("{} {} {:?}", program.display(), data.len(), data.modified()?);
+        let target = folder.join(format!("{name}-{}", &sha256_hex(text.as_bytes())[..16]));
+        if !target.exists() {
+            let half = folder.join(format!(".{name}-{}", std::process::id()));
+            run("strip", &["-o".as_ref(), half.as_os_str(), program.as_os_str()])?;
+            fs::rename(&half, &target)?;
+            remove_others(&folder, &name, &target);
+        }
+        Ok(target)
+    }
+
+    /// What the lab needs of the machine and does not take back: shared mounts, and room for file watches.
+    fn prepare_machine(&self) -> Result<()> {
+        if !Path::new("/sys/module/overlay").exists() {
+            succeeds("modprobe", &["overlay"]);
+        }
+        // The kubelet must see the driver's mounts, and containers the kubelet's.
+        run("mount", &["--make-rshared", "/"])?;
+        let file = "/proc/sys/fs/inotify/max_user_instances";
+        let instances: u32 = fs::read_to_string(file)?.trim().parse()?;
+        if instances < 1024 {
+            fs::write(file, "1024")?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<File> {
+        lock(&self.paths)
+    }
+}
+
+/// Removes a lab without needing any of its programs: for `down` on a machine where the cache is gone.
+pub fn remove_lab(reporter: &dyn Reporter) -> Result<()> {
+    let paths = Paths::from_environment()?;
+    let programs = Programs::absent();
+    Lab { paths, programs }.down(reporter)
+}
+
+fn remove_everything(paths: &Paths, clusters: &[Cluster]) -> Result<()> {
+    let state = paths.state();
+    sweep::marked_processes(state, state)?;
+    clusters.iter().try_for_each(Cluster::destroy)?;
+    sweep::unmount_below(state)?;
+    sweep::detach_loops_below(state)?;
+    network::remove_bridge()?;
+    sweep::remove_folder(state)
+}
+
+fn lock(paths: &Paths) -> Result<File> {
+    // Beside the state folder, which `down` removes.
+    let path = paths.state().with_extension("lock");
+    fs::create_dir_all(path.parent().context("the state folder has no parent")?)?;
+    let file = File::create(&path)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("another program is changing the lab ({} is locked)", path.display());
+    }
+    Ok(file)
+}
+
+/// Older versions of a cached file.
+fn remove_others(folder: &Path, start: &str, keep: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.strip_prefix(start).is_some_and(|end| end.len() <= 21 && end.starts_with('-')) && entry.path() != keep {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

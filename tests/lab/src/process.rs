@@ -1,0 +1,188 @@
+//! Long-lived processes that outlive the program which started them: one file of JSON per process says how it was started and
+//! which process it is, so that any later program can ask for it, stop it or start it again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+use crate::shell::{last_lines, wait_until};
+
+/// Every process of the lab carries this variable, with the lab's state folder as value; leftovers are found by it.
+pub const MARKER: &str = "LONGSHORE_LAB";
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How a process is started.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spec {
+    /// Unique in its supervisor; also the name of the log file.
+    pub name: String,
+    /// The program's path.
+    pub program: PathBuf,
+    /// Its arguments, without the program's name. No secrets: everybody on the machine can read them.
+    pub arguments: Vec<String>,
+    /// Its whole environment beside PATH, HOME and the marker.
+    pub environment: BTreeMap<String, String>,
+    /// The network namespace it lives in; the host's when absent.
+    pub network: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    spec: Spec,
+    pid: i32,
+    /// Start time in clock ticks since boot: tells a process from a later one with the same id.
+    started: u64,
+}
+
+/// Starts, stops and finds the processes of one folder.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    records: PathBuf,
+    logs: PathBuf,
+    marker: String,
+}
+
+impl Supervisor {
+    /// Keeps its records in `folder/processes` and the logs in `folder/logs`. `state` is the lab's state folder.
+    pub fn new(folder: &Path, state: &Path) -> Self {
+        Self {
+            records: folder.join("processes"),
+            logs: folder.join("logs"),
+            marker: state.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Starts a process in a session of its own. One of that name that still runs is killed first.
+    pub fn start(&self, spec: &Spec) -> Result<()> {
+        fs::create_dir_all(&self.records)?;
+        fs::create_dir_all(&self.logs)?;
+        self.stop(&spec.name, Signal::KILL)?;
+        let log = OpenOptions::new().create(true).append(true).open(self.log(&spec.name))?;
+        let mut command = Command::new("setsid");
+        if let Some(network) = &spec.network {
+            // Not `ip netns exec`: it makes a mount namespace, and mounts of the CSI driver would stay invisible.
+            command.arg("nsenter").arg(format!("--net=/run/netns/{network}"));
+        }
+        command.arg(&spec.program).args(&spec.arguments);
+        command.env_clear().env("PATH", PATH).env("HOME", "/root").env(MARKER, &self.marker);
+        command.envs(&spec.environment).current_dir("/");
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut child = command.spawn().with_context(|| format!("could not start {}", spec.name))?;
+        let pid = i32::try_from(child.id()).context("process id")?;
+        let started = start_time(pid).with_context(|| format!("{} ended at once", spec.name))?;
+        // Collects the process should it end before this program does.
+        std::thread::spawn(move || child.wait());
+        self.write(&Record { spec: spec.clone(), pid, started })
+    }
+
+    /// Starts a process again as it was started last.
+    pub fn restart(&self, name: &str) -> Result<()> {
+        let record = self.read(name)?.with_context(|| format!("there is no process {name}"))?;
+        self.start(&record.spec)
+    }
+
+    /// Sends `signal` and waits until the process is gone; SIGKILL follows after ten seconds. Nothing happens when it does not run.
+    pub fn stop(&self, name: &str, signal: Signal) -> Result<()> {
+        let Some(pid) = self.pid(name)? else { return Ok(()) };
+        kill(pid, signal);
+        if wait_until(name, Duration::from_secs(10), || Ok(self.pid(name)?.is_none())).is_err() {
+            kill(pid, Signal::KILL);
+            wait_until(&format!("end of {name}"), Duration::from_secs(10), || Ok(self.pid(name)?.is_none()))?;
+        }
+        Ok(())
+    }
+
+    /// The process id, if the process runs.
+    pub fn pid(&self, name: &str) -> Result<Option<i32>> {
+        let Some(record) = self.read(name)? else { return Ok(None) };
+        Ok((start_time(record.pid) == Some(record.started)).then_some(record.pid))
+    }
+
+    /// Stops a process and forgets how it was started.
+    pub fn forget(&self, name: &str) -> Result<()> {
+        self.stop(name, Signal::KILL)?;
+        remove_if_there(&self.record(name))
+    }
+
+    /// The names of all processes ever started here, running or not.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let Ok(entries) = fs::read_dir(&self.records) else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            names.extend(name.strip_suffix(".json").map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The file that holds what the process printed.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+
+    /// Fails with the end of its log when the process does not run.
+    pub fn check(&self, name: &str) -> Result<()> {
+        if self.pid(name)?.is_some() {
+            return Ok(());
+        }
+        let text = fs::read_to_string(self.log(name)).unwrap_or_default();
+        bail!("{name} does not run; its log {} ends with\n{}", self.log(name).display(), last_lines(&text, 15));
+    }
+
+    fn record(&self, name: &str) -> PathBuf {
+        self.records.join(format!("{name}.json"))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Record>> {
+        match fs::read(self.record(name)) {
+            // A record that was being written when its writer died names nothing that the marker would not find.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("could not read the record of {name}")),
+        }
+    }
+
+    fn write(&self, record: &Record) -> Result<()> {
+        let path = self.record(&record.spec.name);
+        let half = path.with_extension("half");
+        serde_json::to_writer_pretty(File::create(&half)?, record)?;
+        fs::rename(&half, &path)?;
+        Ok(())
+    }
+}
+
+/// Sends a signal; a process that is gone already is fine.
+pub(crate) fn kill(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// When the process started, in clock ticks since boot; nothing when it is gone or dead and not yet collected.
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold spaces and brackets itself.
+    let mut fields = text[text.rfind(')')? + 2..].split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

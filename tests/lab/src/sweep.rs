@@ -1,0 +1,205 @@
+//! Removes what an earlier run left behind: processes, mounts, loop devices, control groups, network namespaces, CNI records. Nothing is
+//! found by a program's name; everything by the lab's own marker, folder, control group or interface name.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+
+use crate::process::{self, MARKER};
+use crate::shell::{run, succeeds, wait_until};
+
+/// Kills every process whose environment carries the marker of `state`, and whose records or arguments lie under `folder`.
+pub(crate) fn marked_processes(state: &Path, folder: &Path) -> Result<()> {
+    let wanted = [MARKER.as_bytes(), b"=", state.as_os_str().as_bytes()].concat();
+    let scope = folder.as_os_str().as_bytes();
+    let everything = folder == state;
+    wait_until("end of leftover processes", Duration::from_secs(15), || {
+        let mut found = false;
+        for pid in process_ids()? {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            if !environment.split(|byte| *byte == 0).any(|entry| entry == wanted) {
+                continue;
+            }
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if (everything || contains(&arguments, scope)) && process::start_time(pid).is_some() {
+                process::kill(pid, Signal::KILL);
+                found = true;
+            }
+        }
+        Ok(!found)
+    })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    // The folder's name must end there: "origin" is not "origin2".
+    text.windows(part.len() + 1).any(|window| window.starts_with(part) && matches!(window[part.len()], b'/' | 0))
+}
+
+fn process_ids() -> Result<Vec<i32>> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut ids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        ids.extend(entry?.file_name().to_string_lossy().parse::<i32>().ok().filter(|pid| *pid != own));
+    }
+    Ok(ids)
+}
+
+/// The control groups called `name`, one per version-1 hierarchy, or the single one of version 2.
+pub(crate) fn control_groups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut roots = vec![root.to_path_buf()];
+    roots.extend(fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()));
+    let groups = roots.into_iter().filter(|root| root.join("cgroup.procs").exists()).map(|root| root.join(name));
+    let mut groups: Vec<PathBuf> = groups.collect();
+    groups.sort();
+    groups.dedup_by_key(|group| fs::canonicalize(&*group).unwrap_or_else(|_| group.clone()));
+    groups
+}
+
+/// Kills what runs in the control groups called `name` (containers) and removes the groups.
+pub(crate) fn remove_control_groups(name: &str) -> Result<()> {
+    for group in control_groups(name).into_iter().filter(|group| group.exists()) {
+        wait_until(&format!("removal of {}", group.display()), Duration::from_secs(15), || {
+            let mut folders = Vec::new();
+            collect_folders(&group, &mut folders);
+            for folder in &folders {
+                let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+                text.lines().filter_map(|line| line.parse().ok()).for_each(|pid| process::kill(pid, Signal::KILL));
+                // A frozen group's processes die only after the thaw.
+                let _ = fs::write(folder.join("freezer.state"), "THAWED");
+            }
+            for folder in folders.iter().rev() {
+                let _ = fs::remove_dir(folder);
+            }
+            Ok(!group.exists())
+        })?;
+    }
+    Ok(())
+}
+
+fn collect_folders(folder: &Path, into: &mut Vec<PathBuf>) {
+    into.push(folder.to_path_buf());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect_folders(&entry.path(), into);
+        }
+    }
+}
+
+/// Unmounts everything under `folder`, innermost first.
+pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
+    for _ in 0..10 {
+        let mounts = mounts_below(folder)?;
+        if mounts.is_empty() {
+            return Ok(());
+        }
+        for mount in mounts.iter().rev() {
+            let flags = rustix::mount::UnmountFlags::NOFOLLOW;
+            if rustix::mount::unmount(mount, flags).is_err() {
+                let _ = rustix::mount::unmount(mount, flags | rustix::mount::UnmountFlags::DETACH);
+            }
+        }
+    }
+    let left = mounts_below(folder)?;
+    anyhow::ensure!(left.is_empty(), "could not unmount {left:?}");
+    Ok(())
+}
+
+/// The mount points under `folder`, in the order they were made.
+pub(crate) fn mounts_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    Ok(points.filter(|point| point.starts_with(folder)).collect())
+}
+
+/// The mount table writes space, tab, newline and backslash as octal.
+fn unescape(field: &str) -> PathBuf {
+    let mut text = field.to_owned();
+    for (code, plain) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+        text = text.replace(code, plain);
+    }
+    PathBuf::from(text)
+}
+
+/// Detaches the loop devices whose file lies under `folder`.
+pub(crate) fn detach_loops_below(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir("/sys/block")? {
+        let entry = entry?;
+        let file = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
+        let file = file.trim_end().trim_end_matches(" (deleted)");
+        if !file.is_empty() && Path::new(file).starts_with(folder) {
+            run("losetup", &["--detach".into(), Path::new("/dev").join(entry.file_name())])?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the records that the CNI library keeps in a fixed place, for networks of this name.
+pub(crate) fn remove_network_records(network: &str) {
+    let results = Path::new("/var/lib/cni/results");
+    for entry in fs::read_dir(results).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&format!("{network}-")) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    for folder in [results, Path::new("/var/lib/cni")] {
+        let _ = fs::remove_dir(folder); // only when empty
+    }
+}
+
+/// Removes the sockets of containerd's shims to which nobody listens any more.
+pub(crate) fn remove_dead_shim_sockets() {
+    let folder = Path::new("/run/containerd/s");
+    let Ok(open) = fs::read_to_string("/proc/net/unix") else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !open.lines().any(|line| line.ends_with(&*path.to_string_lossy())) {
+            let _ = fs::remove_file(path);
+        }
+    }
+    for folder in [folder, Path::new("/run/containerd")] {
+        let _ = fs::remove_dir(folder); // only when empty
+    }
+}
+
+/// Removes a folder that holds no mount any more.
+pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
+    anyhow::ensure!(mounts_below(folder)?.is_empty(), "{} still holds mounts", folder.display());
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Deletes a network namespace and with it the interfaces inside.
+pub(crate) fn delete_network_namespace(name: &str) -> Result<()> {
+    if Path::new("/run/netns").join(name).exists() && !succeeds("ip", &["netns", "delete", name]) {
+        // A run that was killed between making the file and mounting the namespace on it leaves a plain file.
+        process::remove_if_there(&Path::new("/run/netns").join(name))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_matched_to_its_end() {
+        let text = b"etcd\0--data-dir=/lab/origin/etcd\0";
+        assert!(contains(text, b"/lab/origin"));
+        assert!(!contains(text, b"/lab/orig"));
+        assert!(!contains(text, b"/lab/fresh"));
+    }
+
+    #[test]
+    fn mount_points_with_spaces_are_read() {
+        assert_eq!(unescape("/a\\040b\\134c"), PathBuf::from("/a b\\c"));
+    }
+}
