@@ -1,1 +1,29 @@
-//! Durable bytes of a repository: names, packs, index, map, manifest
+//! Durable bytes of a repository: names, packs, index, map, file tree, snapshot record.
+//!
+//! Owns every byte layout of `docs/format.md`, with its limits: encoding and decoding, nothing else. Decoders read
+//! bytes that a stranger may have written; they never panic and never allocate more than their input justifies.
+//! Must not know: encryption, stores, files, clocks. First type to read: [`node::Node`]; first module: [`names`].
+
+pub mod bytes;
+pub mod config;
+mod error;
+pub mod filter;
+pub mod header;
+pub mod hint;
+pub mod ids;
+pub mod index;
+pub mod map;
+pub mod names;
+pub mod node;
+pub mod pack;
+pub mod sealed;
+pub mod slot;
+pub mod snapshot;
+pub mod tree;
+
+pub use error::{Class, FormatError};
+pub use hint::{ChunkRef, Location, NodeRef, Place, Run};
+pub use ids::{ChunkId, NodeId, PackId, RepositoryId, RunId, SegmentId, SlotId, SourceId};
+
+/// The version of the repository format that this build writes.
+pub const FORMAT_VERSION: u16 = 1;

@@ -1,0 +1,46 @@
+//! The sealed configuration: what all writers of a repository agree on.
+
+use crate::FormatError;
+use serde::{Deserialize, Serialize};
+
+/// A revision of the configuration. Fields that this build does not know are kept out of its way, not refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryConfig {
+    /// The format that writers use.
+    pub format: u16,
+    /// The size at which a pack is closed.
+    pub pack_bytes: u32,
+    /// The zstd level of chunks.
+    pub compression_level: i32,
+    /// Chunk sizes, least, average and largest, of volumes and files.
+    pub chunk_bytes: [u32; 3],
+    /// The software that wrote the revision.
+    pub software: String,
+}
+
+impl RepositoryConfig {
+    /// The bytes of the configuration.
+    pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        serde_json::to_vec(self).map_err(|source| FormatError::Json { what: "configuration", source })
+    }
+
+    /// Reads an opened configuration.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let config: Self = serde_json::from_slice(bytes)
+            .map_err(|source| FormatError::Json { what: "configuration", source })?;
+        if config.format > crate::FORMAT_VERSION {
+            return Err(FormatError::Version {
+                what: "configuration",
+                found: config.format,
+                supported: crate::FORMAT_VERSION,
+            });
+        }
+        let [least, average, most] = config.chunk_bytes;
+        let sizes_fit = least >= 4096 && least < average && average < most && most <= 4 << 20;
+        if !sizes_fit || !(1 << 20..=32 << 20).contains(&config.pack_bytes) || most > config.pack_bytes {
+            return Err(FormatError::Invalid { what: "configuration", why: "sizes out of bounds" });
+        }
+        Ok(config)
+    }
+}
