@@ -18,7 +18,15 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 pub fn run(steps: &Steps) -> Result<()> {
     steps.run("formatting", || step::run(workspace::cargo().args(["fmt", "--all", "--check"])))?;
     steps.run("lints", || {
-        step::run(workspace::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+        step::run(workspace::cargo().args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
     })?;
     steps.run("documentation of the crates", || {
         let mut command = workspace::cargo();
@@ -27,7 +35,9 @@ pub fn run(steps: &Steps) -> Result<()> {
     })?;
     let deny = steps.run("cargo-deny, installed if missing", install_deny)?;
     steps.run("dependencies and the arrows between crates", || {
-        step::run(Command::new(deny).current_dir(workspace::root()).args(["check", "bans", "licenses", "sources"]))
+        step::run(
+            Command::new(deny).current_dir(workspace::root()).args(["check", "bans", "licenses", "sources"]),
+        )
     })
 }
 
@@ -37,7 +47,9 @@ fn install_deny() -> Result<PathBuf> {
     if !program.exists() {
         let folder = tools.join(format!("cargo-deny-{CARGO_DENY_VERSION}"));
         let mut install = workspace::cargo();
-        install.args(["install", "--quiet", "--locked", "--version", CARGO_DENY_VERSION, "--root"]).arg(folder);
+        install
+            .args(["install", "--quiet", "--locked", "--version", CARGO_DENY_VERSION, "--root"])
+            .arg(folder);
         step::run(install.arg("cargo-deny"))?;
     }
     Ok(program)

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::step;
-use crate::workspace;
+use crate::{chart, step, workspace};
 
 /// Reference pages: file, program's package, arguments that print the page.
 const PAGES: &[(&str, &str, &[&str])] = &[
@@ -15,8 +14,8 @@ const PAGES: &[(&str, &str, &[&str])] = &[
     ("docs/reference/reasons.md", "longshore-operator", &["reference", "reasons"]),
 ];
 
-/// Folders that hold one YAML file per custom resource definition.
-const CRD_FOLDERS: &[&str] = &["config/crd", "charts/longshore/crds-generated"];
+/// Holds one YAML file per custom resource definition.
+const CRD_FOLDER: &str = "config/crd";
 
 /// Writes all generated files, or with `check` only compares them.
 ///
@@ -33,9 +32,10 @@ pub fn run(check: bool) -> Result<()> {
             .lines()
             .find_map(|line| line.strip_prefix("  name: "))
             .context("a custom resource definition has no name")?;
-        for folder in CRD_FOLDERS {
-            put(&Path::new(folder).join(format!("{}.yaml", name.trim())), document, check, &mut stale)?;
-        }
+        put(&Path::new(CRD_FOLDER).join(format!("{}.yaml", name.trim())), document, check, &mut stale)?;
+    }
+    if !check {
+        chart::copy_files(workspace::root())?;
     }
     if !stale.is_empty() {
         bail!("not what the code generates; run `cargo xtask generate`: {}", stale.join(", "));

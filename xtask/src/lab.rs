@@ -1,5 +1,9 @@
 //! `cargo xtask lab`: the real clusters on this machine.
 
+use std::path::PathBuf;
+
+mod recovery;
+
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use longshore_lab::{ClusterName, Console, Lab, Options, remove_lab};
@@ -38,6 +42,8 @@ pub enum Command {
     },
     /// Say what runs.
     Status,
+    /// Kill the lab at its worst moments, and prove that it comes up each time and goes without a trace.
+    Recovery(Up),
     /// Print the path of a cluster's kubeconfig.
     Kubeconfig {
         /// Whose.
@@ -47,7 +53,7 @@ pub enum Command {
 }
 
 /// How the lab is brought up.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Up {
     /// Which clusters.
     #[arg(long, default_value = "both")]
@@ -63,22 +69,31 @@ pub struct Up {
     without_driver: bool,
 }
 
+impl Up {
+    fn options(&self) -> Options {
+        let mut options = Options {
+            longshore_image: !self.without_longshore,
+            recreate: self.recreate,
+            ..Options::default()
+        };
+        if self.without_driver {
+            options.drivers.clear();
+        }
+        options
+    }
+}
+
 /// Runs one command.
 pub fn run(command: &Command) -> Result<()> {
     let console = Console::new();
     match command {
-        Command::Up(up) => {
-            let mut options = Options { longshore_image: !up.without_longshore, recreate: up.recreate, ..Options::default() };
-            if up.without_driver {
-                options.drivers.clear();
-            }
-            Lab::open(&console)?.up(up.cluster.names(), &options, &console)
-        }
+        Command::Up(up) => Lab::open(&console)?.up(up.cluster.names(), &up.options(), &console),
         Command::Down { cluster: None | Some(Which::Both) } => remove_lab(&console),
         Command::Down { cluster: Some(which) } => {
             let lab = Lab::open(&console)?;
             which.names().iter().try_for_each(|name| lab.destroy_cluster_and_driver_state(*name))
         }
+        Command::Recovery(up) => recovery::run(&Options { recreate: false, ..up.options() }),
         Command::Status => status(&Lab::open(&console)?),
         Command::Kubeconfig { cluster } => {
             let lab = Lab::open(&console)?;
@@ -90,6 +105,38 @@ pub fn run(command: &Command) -> Result<()> {
     }
 }
 
+/// The lab with its packages and programs installed; nothing is started.
+///
+/// # Errors
+/// When something cannot be installed or built.
+pub fn open() -> Result<Lab> {
+    Lab::open(&Console::new())
+}
+
+/// The helm that the lab builds.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn helm() -> Result<PathBuf> {
+    open()?.helm(&Console::new())
+}
+
+/// Both clusters, as the scenarios want them.
+///
+/// # Errors
+/// When they do not come up.
+pub fn up_for_tests() -> Result<()> {
+    open()?.up(&ClusterName::ALL, &Options::default(), &Console::new())
+}
+
+/// The end of what [`up_for_tests`] began.
+///
+/// # Errors
+/// When something of the lab cannot be removed.
+pub fn down_after_tests() -> Result<()> {
+    remove_lab(&Console::new())
+}
+
 fn status(lab: &Lab) -> Result<()> {
     let minio = lab.minio();
     println!("minio    {} {}", if minio.is_running() { "runs " } else { "down " }, minio.endpoint());
@@ -98,7 +145,10 @@ fn status(lab: &Lab) -> Result<()> {
         let state = if cluster.is_healthy() { "ready" } else { "down " };
         println!("{name:<8} {state} {} {}", cluster.api_server(), cluster.kubeconfig().display());
         for (component, pid) in cluster.components()? {
-            println!("         {component:<40} {}", pid.map_or_else(|| "down".to_owned(), |pid| pid.to_string()));
+            println!(
+                "         {component:<40} {}",
+                pid.map_or_else(|| "down".to_owned(), |pid| pid.to_string())
+            );
         }
     }
     Ok(())

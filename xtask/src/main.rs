@@ -1,6 +1,16 @@
 //! The project's own commands. Each lives in a file of its own; this one only tells them apart.
 
+mod chart;
+mod checks;
+mod demo;
+mod generate;
 mod lab;
+mod proto;
+mod rows;
+mod step;
+mod test;
+mod tidy;
+mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -15,13 +25,42 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The whole road: back up, lose a cluster, restore in another one, compare.
+    Demo(demo::Arguments),
+    /// Every test of the project, the ones on the real cluster included.
+    Test(test::Arguments),
     /// Real Kubernetes clusters on this machine.
     #[command(subcommand)]
     Lab(lab::Command),
+    /// Write the files that are made from the code: custom resource definitions, reference pages.
+    Generate {
+        /// Change nothing; fail when a file is not what the code would write.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write the lab driver's code from its .proto files.
+    Proto {
+        /// Change nothing; fail when the code differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Hold the chart to its rules.
+    Chart(chart::Arguments),
+    /// Hold the source to the house rules.
+    Tidy,
+    /// What the seed designs ask for, which test proves it, and how that test last ended.
+    Rows,
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Lab(command) => lab::run(&command),
+        Command::Generate { check } => generate::run(check),
+        Command::Proto { check } => proto::run(workspace::root(), check),
+        Command::Chart(arguments) => chart::run(&arguments),
+        Command::Tidy => tidy::check(),
+        Command::Rows => rows::print(),
     }
 }

@@ -39,7 +39,9 @@ impl Results {
     /// When the file is there but cannot be read.
     pub fn load() -> Result<Self> {
         match fs::read_to_string(Self::path()?) {
-            Ok(text) => serde_json::from_str(&text).context("the results of the last test run cannot be read"),
+            Ok(text) => {
+                serde_json::from_str(&text).context("the results of the last test run cannot be read")
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).context("the results of the last test run cannot be read"),
         }
@@ -84,7 +86,12 @@ pub fn print() -> Result<()> {
             println!("{:<7} {:<90} {}", row.id, name, last.map_or("not run yet", |(_, end)| end.as_str()));
         }
         if proofs.is_empty() {
-            println!("{:<7} {:<90} {}", row.id, format!("({})", row.wants), if row.due <= DUE_NOW { "MISSING" } else { "not due yet" });
+            println!(
+                "{:<7} {:<90} {}",
+                row.id,
+                format!("({})", row.wants),
+                if row.due <= DUE_NOW { "MISSING" } else { "not due yet" }
+            );
             if row.due <= DUE_NOW {
                 missing.push(row.id.as_str());
             }

@@ -25,7 +25,11 @@ impl Steps {
         println!("[{}] {name} …", clock(self.started.elapsed()));
         let begun = Instant::now();
         let result = step().with_context(|| format!("{name} failed"))?;
-        println!("[{}] {name}: done in {:.1} s", clock(self.started.elapsed()), begun.elapsed().as_secs_f64());
+        println!(
+            "[{}] {name}: done in {:.1} s",
+            clock(self.started.elapsed()),
+            begun.elapsed().as_secs_f64()
+        );
         Ok(result)
     }
 }
@@ -63,7 +67,9 @@ pub fn output(command: &mut Command) -> Result<String> {
 }
 
 fn describe(command: &Command) -> String {
-    let words: Vec<_> =
-        std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
     words.join(" ")
 }

@@ -30,22 +30,30 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     checks::run(&steps)?;
     steps.run("house rules", tidy::check)?;
     steps.run("generated files", || {
-        proto::generate(true)?;
+        proto::run(workspace::root(), true)?;
         generate::run(true)
     })?;
     steps.run("unit, property and crash tests", || {
-        cargo_test(&mut results, &["--workspace", "--exclude", "longshore-e2e", "--exclude", "longshore-lab-csi"])
+        cargo_test(
+            &mut results,
+            &["--workspace", "--exclude", "longshore-e2e", "--exclude", "longshore-lab-csi"],
+        )
     })?;
     steps.run("the engine on the other AEAD backend", || {
-        cargo_test(&mut results, &["-p", "longshore-crypto", "-p", "longshore-repo", "--features", "longshore-crypto/portable"])
+        cargo_test(
+            &mut results,
+            &["-p", "longshore-crypto", "-p", "longshore-repo", "--features", "longshore-crypto/portable"],
+        )
     })?;
     if arguments.quick {
         return results.save();
     }
-    steps.run("packages and programs of the lab", lab::prepare)?;
-    steps.run("chart", || chart::check())?;
-    steps.run("CSI driver, the public sanity suite included", || cargo_test(&mut results, &["-p", "longshore-lab-csi"]))?;
-    steps.run("demo: the whole road, origin destroyed, restored in a fresh cluster", || demo::on_lab())?;
+    steps.run("packages and programs of the lab", || lab::open().map(drop))?;
+    steps.run("chart", chart::check)?;
+    steps.run("CSI driver, the public sanity suite included", || {
+        cargo_test(&mut results, &["-p", "longshore-lab-csi"])
+    })?;
+    steps.run("demo: the whole road, origin destroyed, restored in a fresh cluster", demo::on_lab)?;
     steps.run("lab", lab::up_for_tests)?;
     let scenarios = steps.run("scenarios on the lab", || {
         let mut words = vec!["-p", "longshore-e2e"];

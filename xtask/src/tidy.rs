@@ -27,7 +27,9 @@ pub fn check() -> Result<()> {
     }
     for path in workspace::files(&["md"])? {
         let text = fs::read_to_string(workspace::root().join(&path))?;
-        findings.extend(dead_links(&path, &text).into_iter().map(|finding| format!("{}: {finding}", path.display())));
+        findings.extend(
+            dead_links(&path, &text).into_iter().map(|finding| format!("{}: {finding}", path.display())),
+        );
     }
     if !findings.is_empty() {
         bail!("{} findings:\n{}", findings.len(), findings.join("\n"));
@@ -68,7 +70,10 @@ fn function_length(lines: &[&str]) -> Option<usize> {
     let code = first.trim_start();
     let indent = first.len() - code.len();
     let mut words = code.split_whitespace();
-    let is_function = words.by_ref().take_while(|word| !word.starts_with('(') || word.starts_with("(crate)")).any(|word| word == "fn");
+    let is_function = words
+        .by_ref()
+        .take_while(|word| !word.starts_with('(') || word.starts_with("(crate)"))
+        .any(|word| word == "fn");
     if !is_function || code.starts_with("//") || code.ends_with(';') || code.ends_with('}') {
         return None;
     }
@@ -83,7 +88,8 @@ fn dead_links(path: &Path, text: &str) -> Vec<String> {
         .filter_map(|(start, _)| {
             let target = text[start + 2..].split(')').next()?.split('#').next()?;
             let is_relative = !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:");
-            (is_relative && !folder.join(target).exists()).then(|| format!("link to {target}, which does not exist"))
+            (is_relative && !folder.join(target).exists())
+                .then(|| format!("link to {target}, which does not exist"))
         })
         .collect()
 }
@@ -95,7 +101,10 @@ mod tests {
     #[test]
     fn a_long_function_and_a_loose_end_are_found() {
         let body = "    let x = 1;\n".repeat(69);
-        assert_eq!(source(&format!("pub(crate) fn long() {{\n{body}}}\n")), ["1: function of 71 lines, at most 70"]);
+        assert_eq!(
+            source(&format!("pub(crate) fn long() {{\n{body}}}\n")),
+            ["1: function of 71 lines, at most 70"]
+        );
         assert!(source(&format!("fn short() {{\n{}}}\n", "    let x = 1;\n".repeat(68))).is_empty());
         assert_eq!(source(concat!("// TO", "DO later\n")).len(), 1);
         assert_eq!(source(&"\n".repeat(801)).len(), 1);

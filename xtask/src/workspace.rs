@@ -21,7 +21,10 @@ pub fn cache() -> Result<PathBuf> {
     }
     let base = match env::var_os("XDG_CACHE_HOME") {
         Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env::var_os("HOME").context("HOME is not set: name a folder in LONGSHORE_CACHE")?).join(".cache"),
+        None => {
+            PathBuf::from(env::var_os("HOME").context("HOME is not set: name a folder in LONGSHORE_CACHE")?)
+                .join(".cache")
+        }
     };
     Ok(base.join("longshore"))
 }
@@ -38,9 +41,12 @@ pub fn cargo() -> Command {
 /// # Errors
 /// When git cannot list them.
 pub fn files(extensions: &[&str]) -> Result<Vec<PathBuf>> {
-    let listing = crate::step::output(
-        Command::new("git").current_dir(root()).args(["ls-files", "--cached", "--others", "--exclude-standard"]),
-    )?;
+    let listing = crate::step::output(Command::new("git").current_dir(root()).args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]))?;
     Ok(listing
         .lines()
         .map(PathBuf::from)

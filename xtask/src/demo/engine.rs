@@ -27,7 +27,9 @@ impl Scene {
         println!("    $ longshore {}", arguments.join(" "));
         let mut command = Command::new(&self.longshore);
         command.args(arguments).current_dir(self.folder.path());
-        command.env("LONGSHORE_REPOSITORY", self.path("repository")).env("LONGSHORE_PASSWORD_FILE", self.path("password"));
+        command
+            .env("LONGSHORE_REPOSITORY", self.path("repository"))
+            .env("LONGSHORE_PASSWORD_FILE", self.path("password"));
         command
     }
 
@@ -47,15 +49,25 @@ pub fn play() -> Result<()> {
     let longshore = steps.run("build longshore", build)?;
     let scene = Scene { longshore, folder: tempfile::Builder::new().prefix("longshore-demo-").tempdir()? };
     fs::write(scene.path("password"), "a password for the demo")?;
-    steps.run("make a source: the Go toolchain's sources, and a disk image made of them", || make_source(&scene))?;
+    steps.run("make a source: the Go toolchain's sources, and a disk image made of them", || {
+        make_source(&scene)
+    })?;
     steps.run("make a repository", || run(&mut scene.longshore(&["init"])))?;
     let mut lines = Vec::new();
     for source in ["tree", "disk.img"] {
-        lines.push(steps.run(&format!("first backup of {source}"), || scene.back_up(source)).map(|done| (source, "first", done))?);
+        lines.push(
+            steps
+                .run(&format!("first backup of {source}"), || scene.back_up(source))
+                .map(|done| (source, "first", done))?,
+        );
     }
     steps.run("change something", || change(&scene))?;
     for source in ["tree", "disk.img"] {
-        lines.push(steps.run(&format!("second backup of {source}"), || scene.back_up(source)).map(|done| (source, "second", done))?);
+        lines.push(
+            steps
+                .run(&format!("second backup of {source}"), || scene.back_up(source))
+                .map(|done| (source, "second", done))?,
+        );
     }
     steps.run("read back and verify every byte", || run(&mut scene.longshore(&["check", "--read-data"])))?;
     for (source, _, (result, _)) in &lines[2..] {
@@ -63,7 +75,11 @@ pub fn play() -> Result<()> {
         let target = format!("restored-{source}");
         steps.run(&format!("restore {source} and compare"), || {
             run(&mut scene.longshore(&["restore", id, &target]))?;
-            run(Command::new("diff").arg("-r").arg("--no-dereference").arg(scene.path(source)).arg(scene.path(&target)))
+            run(Command::new("diff")
+                .arg("-r")
+                .arg("--no-dereference")
+                .arg(scene.path(source))
+                .arg(scene.path(&target)))
         })?;
     }
     print(&lines)
@@ -79,7 +95,10 @@ fn make_source(scene: &Scene) -> Result<()> {
     run(Command::new("cp").args(["-a"]).arg(Path::new(go.trim()).join("src")).arg(scene.path("tree")))?;
     let image = scene.path("disk.img");
     run(Command::new("truncate").args(["-s", "1G"]).arg(&image))?;
-    let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("mke2fs");
+    let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .unwrap_or("mke2fs");
     run(Command::new(mke2fs).args(["-q", "-t", "ext4", "-d"]).arg(scene.path("tree")).arg(&image))
 }
 
@@ -97,8 +116,17 @@ fn change(scene: &Scene) -> Result<()> {
 fn print(lines: &[(&str, &str, (Value, f64))]) -> Result<()> {
     println!("\n{:<10} {:<8} {:>14} {:>14} {:>9}", "SOURCE", "BACKUP", "READ", "UPLOADED", "TIME");
     for (source, round, (result, seconds)) in lines {
-        let bytes = |name: &str| result[name].as_u64().map(indicatif::HumanBytes).with_context(|| format!("the backup printed no {name}"));
-        println!("{source:<10} {round:<8} {:>14} {:>14} {seconds:>7.1} s", bytes("bytesRead")?.to_string(), bytes("bytesUploaded")?.to_string());
+        let bytes = |name: &str| {
+            result[name]
+                .as_u64()
+                .map(indicatif::HumanBytes)
+                .with_context(|| format!("the backup printed no {name}"))
+        };
+        println!(
+            "{source:<10} {round:<8} {:>14} {:>14} {seconds:>7.1} s",
+            bytes("bytesRead")?.to_string(),
+            bytes("bytesUploaded")?.to_string()
+        );
     }
     let uploads = |index: usize| lines[index].2.0["bytesUploaded"].as_u64().unwrap_or(u64::MAX);
     ensure!(uploads(2) < uploads(0) / 4 && uploads(3) < uploads(1) / 4, "a second backup uploaded too much");

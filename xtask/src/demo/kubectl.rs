@@ -39,8 +39,13 @@ impl Kubectl {
     /// kubectl's.
     pub fn apply(&self, objects: &[Value]) -> Result<()> {
         let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        let mut child =
-            self.command().args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut child = self
+            .command()
+            .args(["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
         child.stdin.take().context("kubectl has no stdin")?.write_all(list.to_string().as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
@@ -62,7 +67,16 @@ impl Kubectl {
     /// # Errors
     /// kubectl's, other than "not found".
     pub fn get(&self, namespace: &str, kind: &str, name: &str) -> Result<Option<Value>> {
-        let text = self.run(&["--namespace", namespace, "get", kind, name, "--ignore-not-found", "--output", "json"])?;
+        let text = self.run(&[
+            "--namespace",
+            namespace,
+            "get",
+            kind,
+            name,
+            "--ignore-not-found",
+            "--output",
+            "json",
+        ])?;
         if text.trim().is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&text)?)) }
     }
 
@@ -87,7 +101,8 @@ impl Kubectl {
                 return Ok(value);
             }
             if begun.elapsed() > deadline {
-                let status = object.map_or_else(|| "it does not exist".to_owned(), |object| object["status"].to_string());
+                let status = object
+                    .map_or_else(|| "it does not exist".to_owned(), |object| object["status"].to_string());
                 bail!("{kind} {namespace}/{name} was not ready after {} s: {status}", deadline.as_secs());
             }
             std::thread::sleep(LOOK_INTERVAL);
@@ -101,7 +116,9 @@ impl Kubectl {
     pub fn pod_output(&self, namespace: &str, name: &str, deadline: Duration) -> Result<String> {
         self.wait(namespace, "pod", name, deadline, |pod| match pod["status"]["phase"].as_str() {
             Some("Succeeded") => Ok(Some(())),
-            Some("Failed") => bail!("pod {name} failed: {}", self.run(&["--namespace", namespace, "logs", name])?),
+            Some("Failed") => {
+                bail!("pod {name} failed: {}", self.run(&["--namespace", namespace, "logs", name])?)
+            }
             _ => Ok(None),
         })?;
         self.run(&["--namespace", namespace, "logs", name])

@@ -34,7 +34,8 @@ pub fn claim(namespace: &str, claim: Claim<'_>) -> Value {
         "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": claim.volume_mode, "storageClassName": claim.storage_class,
             "resources": {"requests": {"storage": claim.size}}}});
     if let Some(snapshot) = claim.snapshot {
-        object["spec"]["dataSource"] = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot});
+        object["spec"]["dataSource"] =
+            json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot});
     }
     object
 }
@@ -99,7 +100,13 @@ pub fn backup(namespace: &str, name: &str, content: &str, protected_namespace: &
 }
 
 /// A VolumeSnapshotRestore that goes on to the application's PVC; everything in it comes from `longshore snapshots`.
-pub fn restore(namespace: &str, name: &str, protected_namespace: &str, secret: &str, point: &RestorePoint) -> Value {
+pub fn restore(
+    namespace: &str,
+    name: &str,
+    protected_namespace: &str,
+    secret: &str,
+    point: &RestorePoint,
+) -> Value {
     json!({"apiVersion": "datamover.oadp.openshift.io/v1alpha1", "kind": "VolumeSnapshotRestore", "metadata": {"name": name, "namespace": namespace},
         "spec": {"protectedNamespace": protected_namespace, "resticSecretRef": {"name": secret},
             "volumeSnapshotMoverBackupRef": {"resticrepository": point.reference, "volumeSnapshotClassName": point.snapshot_class,
@@ -124,7 +131,8 @@ pub struct RestorePoint {
 
 /// The Secret of a storage location, in the form that OADP's operator writes.
 pub fn secret(namespace: &str, name: &str, data: &[(&str, &str)]) -> Value {
-    let data: serde_json::Map<String, Value> = data.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let data: serde_json::Map<String, Value> =
+        data.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace,
         "labels": {"openshift.io/oadp-bsl-provider": "aws"}}, "stringData": data})
 }

@@ -49,7 +49,9 @@ pub struct Arguments {
 /// At the first step that fails, or when a restored volume differs from its origin.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match (&arguments.kubeconfig, &arguments.image, &arguments.credentials) {
-        (Some(kubeconfig), Some(image), Some(credentials)) => on_cluster::play(kubeconfig, image, credentials, arguments),
+        (Some(kubeconfig), Some(image), Some(credentials)) => {
+            on_cluster::play(kubeconfig, image, credentials, arguments)
+        }
         _ if arguments.engine => engine::play(),
         _ => on_lab(),
     }

@@ -12,7 +12,8 @@ use super::story::{self, Credentials, Site};
 use crate::step::{self, Steps};
 use crate::workspace;
 
-const PROTECTED_NAMESPACE: &str = "longshore-demo";
+const OPERATOR_NAMESPACE: &str = "longshore-demo";
+const PROTECTED_NAMESPACE: &str = "longshore-demo-movers";
 const ORIGIN_NAMESPACE: &str = "longshore-demo-shop";
 const FRESH_NAMESPACE: &str = "longshore-demo-shop-restored";
 
@@ -24,7 +25,8 @@ pub fn play(kubeconfig: &Path, image: &str, credentials: &Path, arguments: &Argu
     let steps = Steps::start();
     let kubectl = Kubectl { kubeconfig: kubeconfig.to_owned(), context: arguments.context.clone() };
     let credentials = read_credentials(credentials)?;
-    let (storage_class, snapshot_class) = steps.run("look at the cluster", || preflight(&kubectl, arguments))?;
+    let (storage_class, snapshot_class) =
+        steps.run("look at the cluster", || preflight(&kubectl, arguments))?;
     let longshore = steps.run("build longshore", || {
         step::run(workspace::cargo().args(["build", "--quiet", "--package", "longshore-cli"]))?;
         workspace::program("longshore")
@@ -38,6 +40,7 @@ pub fn play(kubeconfig: &Path, image: &str, credentials: &Path, arguments: &Argu
         storage_class,
         snapshot_class,
         namespace: ORIGIN_NAMESPACE.to_owned(),
+        operator_namespace: OPERATOR_NAMESPACE.to_owned(),
         protected_namespace: PROTECTED_NAMESPACE.to_owned(),
         allow_restore: vec![format!("{ORIGIN_NAMESPACE}={FRESH_NAMESPACE}")],
     };
@@ -54,44 +57,75 @@ fn clean_up(kubectl: &Kubectl, helm: &Path) -> Result<()> {
         kubectl.run(&["delete", "namespace", namespace, "--ignore-not-found"])?;
     }
     let mut uninstall = std::process::Command::new(helm);
-    uninstall.args(["uninstall", "longshore", "--namespace", PROTECTED_NAMESPACE, "--wait", "--ignore-not-found", "--kubeconfig"]);
+    uninstall.args([
+        "uninstall",
+        "longshore",
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "--wait",
+        "--ignore-not-found",
+        "--kubeconfig",
+    ]);
     uninstall.arg(&kubectl.kubeconfig);
     if let Some(context) = &kubectl.context {
         uninstall.args(["--kube-context", context]);
     }
     step::run(uninstall.stdout(std::process::Stdio::null()))?;
-    kubectl.run(&["delete", "namespace", PROTECTED_NAMESPACE, "--ignore-not-found"]).map(drop)
+    kubectl
+        .run(&["delete", "namespace", OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, "--ignore-not-found"])
+        .map(drop)
 }
 
 /// Finds the classes to use, and says what is missing.
 fn preflight(kubectl: &Kubectl, arguments: &Arguments) -> Result<(String, String)> {
-    for namespace in [PROTECTED_NAMESPACE, ORIGIN_NAMESPACE, FRESH_NAMESPACE] {
+    for namespace in [OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, ORIGIN_NAMESPACE, FRESH_NAMESPACE] {
         if kubectl.get("default", "namespace", namespace)?.is_some() {
-            bail!("namespace {namespace} exists already: the demo only uses namespaces that it made; delete it first");
+            bail!(
+                "namespace {namespace} exists already: the demo only uses namespaces that it made; delete it first"
+            );
         }
     }
     let list = |kind: &str| -> Result<Vec<Value>> {
-        let text = kubectl.run(&["get", kind, "--output", "json"]).with_context(|| format!("cannot list {kind}: is the snapshot controller installed?"))?;
+        let text = kubectl
+            .run(&["get", kind, "--output", "json"])
+            .with_context(|| format!("cannot list {kind}: is the snapshot controller installed?"))?;
         let listing: Value = serde_json::from_str(&text)?;
         Ok(listing["items"].as_array().cloned().unwrap_or_default())
     };
-    let is_default = |class: &Value| class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true";
+    let is_default = |class: &Value| {
+        class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true"
+    };
     let classes = list("storageclass")?;
     let class = classes
         .iter()
-        .find(|class| arguments.storage_class.as_ref().map_or(is_default(class), |name| class["metadata"]["name"] == name.as_str()))
+        .find(|class| {
+            arguments
+                .storage_class
+                .as_ref()
+                .map_or(is_default(class), |name| class["metadata"]["name"] == name.as_str())
+        })
         .context("no such StorageClass, or no default one: name one with --storage-class")?;
     let driver = &class["provisioner"];
     let snapshot_classes = list("volumesnapshotclass")?;
     let of_driver: Vec<&Value> = snapshot_classes
         .iter()
         .filter(|candidate| &candidate["driver"] == driver)
-        .filter(|candidate| arguments.volume_snapshot_class.as_ref().is_none_or(|name| candidate["metadata"]["name"] == name.as_str()))
+        .filter(|candidate| {
+            arguments
+                .volume_snapshot_class
+                .as_ref()
+                .is_none_or(|name| candidate["metadata"]["name"] == name.as_str())
+        })
         .collect();
     let [snapshot_class] = of_driver[..] else {
-        bail!("{} VolumeSnapshotClasses fit driver {driver}: name one with --volume-snapshot-class", of_driver.len());
+        bail!(
+            "{} VolumeSnapshotClasses fit driver {driver}: name one with --volume-snapshot-class",
+            of_driver.len()
+        );
     };
-    let name = |object: &Value| object["metadata"]["name"].as_str().map(str::to_owned).context("a class has no name");
+    let name = |object: &Value| {
+        object["metadata"]["name"].as_str().map(str::to_owned).context("a class has no name")
+    };
     Ok((name(class)?, name(snapshot_class)?))
 }
 
@@ -99,6 +133,10 @@ fn read_credentials(path: &Path) -> Result<Credentials> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
-        .map(|line| line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).context("a line is not KEY=VALUE"))
+        .map(|line| {
+            line.split_once('=')
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .context("a line is not KEY=VALUE")
+        })
         .collect()
 }

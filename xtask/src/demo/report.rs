@@ -55,8 +55,8 @@ impl Report {
     /// Prints the table.
     pub fn print(&self) {
         println!(
-            "\n{:<12} {:>12} {:>16} {:>16} {:>9} {:>9} {:>9}  {}",
-            "VOLUME", "READ", "UPLOADED FIRST", "UPLOADED SECOND", "FIRST", "SECOND", "RESTORE", "RESTORED"
+            "\n{:<12} {:>12} {:>16} {:>16} {:>9} {:>9} {:>9}  RESTORED",
+            "VOLUME", "READ", "UPLOADED FIRST", "UPLOADED SECOND", "FIRST", "SECOND", "RESTORE"
         );
         for row in &self.0 {
             println!(
@@ -81,10 +81,19 @@ impl Report {
     pub fn verdict(&self) -> Result<()> {
         for row in &self.0 {
             if !row.is_equal() {
-                bail!("{}: {}", row.volume, first_difference(&row.fingerprint_origin, &row.fingerprint_restored));
+                bail!(
+                    "{}: {}",
+                    row.volume,
+                    first_difference(&row.fingerprint_origin, &row.fingerprint_restored)
+                );
             }
             if row.uploaded_second * 4 > row.uploaded_first {
-                bail!("{}: the second backup uploaded {} of the first one's {}", row.volume, row.uploaded_second, row.uploaded_first);
+                bail!(
+                    "{}: the second backup uploaded {} of the first one's {}",
+                    row.volume,
+                    row.uploaded_second,
+                    row.uploaded_first
+                );
             }
         }
         Ok(())
@@ -92,7 +101,8 @@ impl Report {
 }
 
 fn first_difference(origin: &str, restored: &str) -> String {
-    let lines = origin.lines().map(Some).chain(std::iter::repeat(None)).zip(restored.lines().map(Some).chain([None]));
+    let lines =
+        origin.lines().map(Some).chain(std::iter::repeat(None)).zip(restored.lines().map(Some).chain([None]));
     lines.take(1_000_000).find(|(was, is)| was != is).map_or_else(
         || "the restored volume holds less than the origin".to_owned(),
         |(was, is)| format!("was {:?}, is {:?}", was.unwrap_or("nothing"), is.unwrap_or("nothing")),
@@ -107,7 +117,8 @@ mod tests {
     fn a_difference_and_an_empty_fingerprint_are_no_success() {
         let mut report = Report::new(["files"]);
         assert!(report.verdict().is_err());
-        *report.row("files") = Row { fingerprint_origin: "a\nb".into(), fingerprint_restored: "a\nc".into(), ..Row::default() };
+        *report.row("files") =
+            Row { fingerprint_origin: "a\nb".into(), fingerprint_restored: "a\nc".into(), ..Row::default() };
         assert!(report.verdict().unwrap_err().to_string().contains("was \"b\", is \"c\""));
         report.row("files").fingerprint_restored = "a\nb".into();
         assert!(report.verdict().is_ok());

@@ -37,7 +37,9 @@ pub struct Site {
     pub snapshot_class: String,
     /// The application's namespace.
     pub namespace: String,
-    /// Namespace of Longshore and its movers.
+    /// Namespace of Longshore's operator.
+    pub operator_namespace: String,
+    /// Namespace of the movers and of the repository's Secret; the chart makes it.
     pub protected_namespace: String,
     /// `source=target` pairs of namespaces that an administrator allows.
     pub allow_restore: Vec<String>,
@@ -60,8 +62,16 @@ impl Site {
     pub fn install(&self, credentials: &Credentials) -> Result<()> {
         let (repository, tag) = self.image.rsplit_once(':').context("the image needs a tag")?;
         let mut helm = Command::new(&self.helm);
-        helm.args(["upgrade", "--install", "longshore"]).arg(crate::workspace::root().join("charts/longshore"));
-        helm.args(["--namespace", &self.protected_namespace, "--create-namespace", "--wait", "--timeout", "5m"]);
+        helm.args(["upgrade", "--install", "longshore"])
+            .arg(crate::workspace::root().join("charts/longshore"));
+        helm.args([
+            "--namespace",
+            &self.operator_namespace,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "5m",
+        ]);
         helm.arg("--kubeconfig").arg(&self.kubectl.kubeconfig);
         if let Some(context) = &self.kubectl.context {
             helm.args(["--kube-context", context]);
@@ -72,7 +82,8 @@ impl Site {
             helm.args(["--set", &format!("allowRestore={{{pair}}}")]);
         }
         run(helm.stdout(Stdio::null()))?;
-        let data: Vec<(&str, &str)> = credentials.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let data: Vec<(&str, &str)> =
+            credentials.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         self.kubectl.apply(&[
             manifests::namespace(&self.namespace, "privileged"),
             manifests::secret(&self.protected_namespace, SECRET, &data),
@@ -85,7 +96,8 @@ impl Site {
     /// kubectl's and tar's.
     pub fn start_application(&self, tree: &[PathBuf]) -> Result<()> {
         let claims = VOLUMES.map(|claim| Claim { storage_class: &self.storage_class, ..claim });
-        let mut objects: Vec<Value> = claims.iter().map(|claim| manifests::claim(&self.namespace, *claim)).collect();
+        let mut objects: Vec<Value> =
+            claims.iter().map(|claim| manifests::claim(&self.namespace, *claim)).collect();
         objects.push(manifests::workload(&self.namespace, &self.workload_image, "files", "disk"));
         self.kubectl.apply(&objects)?;
         self.kubectl.wait(&self.namespace, "pod", "shop", DEADLINE, |pod| {
@@ -93,7 +105,12 @@ impl Site {
         })?;
         self.in_application("until [ -e /tmp/ready ]; do sleep 0.1; done")?;
         for folder in tree {
-            let mut tar = Command::new("tar").arg("-C").arg(folder).args(["-cf", "-", "."]).stdout(Stdio::piped()).spawn()?;
+            let mut tar = Command::new("tar")
+                .arg("-C")
+                .arg(folder)
+                .args(["-cf", "-", "."])
+                .stdout(Stdio::piped())
+                .spawn()?;
             let stream = tar.stdout.take().context("tar has no stdout")?;
             let name = folder.file_name().context("a source folder without a name")?.to_string_lossy();
             let script = format!("mkdir -p /data/{name}; tar -xpf - -C /data/{name}");
@@ -111,7 +128,9 @@ impl Site {
     /// # Errors
     /// The script's.
     pub fn in_application(&self, script: &str) -> Result<()> {
-        self.kubectl.run(&["--namespace", &self.namespace, "exec", "shop", "--", "sh", "-ec", script]).map(drop)
+        self.kubectl
+            .run(&["--namespace", &self.namespace, "exec", "shop", "--", "sh", "-ec", script])
+            .map(drop)
     }
 
     /// Takes a VolumeSnapshot of each volume, in use as it is, backs each up, and fingerprints a second clone of the same VolumeSnapshot.
@@ -121,19 +140,43 @@ impl Site {
     pub fn back_up(&self, round: u32, report: &mut Report) -> Result<()> {
         for volume in VOLUMES {
             let snapshot = format!("{}-{round}", volume.name);
-            self.kubectl.apply(&[manifests::volume_snapshot(&self.namespace, &snapshot, &self.snapshot_class, volume.name)])?;
-            let content = self.kubectl.wait(&self.namespace, "volumesnapshot", &snapshot, DEADLINE, |object| {
-                let ready = object["status"]["readyToUse"] == true;
-                Ok(object["status"]["boundVolumeSnapshotContentName"].as_str().filter(|_| ready).map(str::to_owned))
-            })?;
+            self.kubectl.apply(&[manifests::volume_snapshot(
+                &self.namespace,
+                &snapshot,
+                &self.snapshot_class,
+                volume.name,
+            )])?;
+            let content =
+                self.kubectl.wait(&self.namespace, "volumesnapshot", &snapshot, DEADLINE, |object| {
+                    let ready = object["status"]["readyToUse"] == true;
+                    Ok(object["status"]["boundVolumeSnapshotContentName"]
+                        .as_str()
+                        .filter(|_| ready)
+                        .map(str::to_owned))
+                })?;
             let begun = Instant::now();
-            self.kubectl.apply(&[manifests::backup(&self.namespace, &snapshot, &content, &self.protected_namespace, SECRET)])?;
+            self.kubectl.apply(&[manifests::backup(
+                &self.namespace,
+                &snapshot,
+                &content,
+                &self.protected_namespace,
+                SECRET,
+            )])?;
             let status = self.follow("vsb", &snapshot)?;
             let row = report.row(volume.name);
-            let figure = |name: &str| status["statistics"][name].as_u64().with_context(|| format!("the VSB's statistics lack {name}"));
+            let figure = |name: &str| {
+                status["statistics"][name]
+                    .as_u64()
+                    .with_context(|| format!("the VSB's statistics lack {name}"))
+            };
             let uploaded = figure("bytesUploaded")?;
             if round == 1 {
-                *row = Row { read: figure("bytesRead")?, uploaded_first: uploaded, seconds_first: begun.elapsed().as_secs_f64(), ..row.clone() };
+                *row = Row {
+                    read: figure("bytesRead")?,
+                    uploaded_first: uploaded,
+                    seconds_first: begun.elapsed().as_secs_f64(),
+                    ..row.clone()
+                };
             } else {
                 row.uploaded_second = uploaded;
                 row.seconds_second = begun.elapsed().as_secs_f64();
@@ -146,7 +189,8 @@ impl Site {
     /// Fingerprints a clone of a VolumeSnapshot, then removes the clone.
     fn fingerprint(&self, snapshot: &str, volume: Claim<'_>) -> Result<String> {
         let name = format!("{snapshot}-reference");
-        let clone = Claim { name: &name, storage_class: &self.storage_class, snapshot: Some(snapshot), ..volume };
+        let clone =
+            Claim { name: &name, storage_class: &self.storage_class, snapshot: Some(snapshot), ..volume };
         self.kubectl.apply(&[manifests::claim(&self.namespace, clone)])?;
         let text = self.checksum(&name, volume.volume_mode)?;
         self.kubectl.run(&["--namespace", &self.namespace, "delete", "pvc", &name])?;
@@ -156,7 +200,13 @@ impl Site {
     /// What a pod says a volume holds.
     fn checksum(&self, claim: &str, volume_mode: &str) -> Result<String> {
         let pod = format!("checksum-{claim}");
-        self.kubectl.apply(&[manifests::checksum(&self.namespace, &pod, &self.workload_image, claim, volume_mode)])?;
+        self.kubectl.apply(&[manifests::checksum(
+            &self.namespace,
+            &pod,
+            &self.workload_image,
+            claim,
+            volume_mode,
+        )])?;
         let text = self.kubectl.pod_output(&self.namespace, &pod, DEADLINE)?;
         self.kubectl.run(&["--namespace", &self.namespace, "delete", "pod", &pod])?;
         ensure!(!text.trim().is_empty(), "the checksum of {claim} is empty");
@@ -171,7 +221,9 @@ impl Site {
             bar.show(&status["progress"]);
             match status["phase"].as_str() {
                 Some("Completed") => Ok(Some(status.clone())),
-                Some(phase @ ("Failed" | "PartiallyFailed")) => bail!("{kind} {name}: {phase}: {}", status["conditions"]),
+                Some(phase @ ("Failed" | "PartiallyFailed")) => {
+                    bail!("{kind} {name}: {phase}: {}", status["conditions"])
+                }
                 _ => Ok(None),
             }
         })?;
@@ -187,11 +239,19 @@ impl Site {
         for (volume, point) in VOLUMES.iter().zip(points) {
             let begun = Instant::now();
             let name = format!("restore-{}", volume.name);
-            self.kubectl.apply(&[manifests::restore(&self.namespace, &name, &self.protected_namespace, SECRET, point)])?;
+            self.kubectl.apply(&[manifests::restore(
+                &self.namespace,
+                &name,
+                &self.protected_namespace,
+                SECRET,
+                point,
+            )])?;
             self.follow("vsr", &name)?;
             let seconds = begun.elapsed().as_secs_f64();
             let found = self.checksum(volume.name, volume.volume_mode)?;
-            self.kubectl.wait(&self.namespace, "pvc", volume.name, DEADLINE, |pvc| Ok((pvc["status"]["phase"] == "Bound").then_some(())))?;
+            self.kubectl.wait(&self.namespace, "pvc", volume.name, DEADLINE, |pvc| {
+                Ok((pvc["status"]["phase"] == "Bound").then_some(()))
+            })?;
             let row = report.row(volume.name);
             row.seconds_restore = seconds;
             row.fingerprint_restored = found;
@@ -204,7 +264,11 @@ impl Site {
 ///
 /// # Errors
 /// The command line's, or that a point is missing.
-pub fn list_points(longshore: &PathBuf, credentials: &Credentials, namespace: &str) -> Result<Vec<RestorePoint>> {
+pub fn list_points(
+    longshore: &PathBuf,
+    credentials: &Credentials,
+    namespace: &str,
+) -> Result<Vec<RestorePoint>> {
     let value = |key: &str| credentials.get(key).with_context(|| format!("the credentials lack {key}"));
     let mut command = Command::new(longshore);
     command.args(["snapshots", "--output", "json", "--repo", value("RESTIC_REPOSITORY")?]);
@@ -215,10 +279,18 @@ pub fn list_points(longshore: &PathBuf, credentials: &Credentials, namespace: &s
     VOLUMES
         .iter()
         .map(|volume| {
-            let of_volume = |snapshot: &&Value| snapshot["source"]["namespace"] == namespace && snapshot["source"]["pvcName"] == volume.name;
-            let newest = snapshots.iter().filter(of_volume).max_by_key(|snapshot| snapshot["time"].as_str().map(str::to_owned));
-            let newest = newest.with_context(|| format!("the repository holds no restore point of {namespace}/{}", volume.name))?;
-            let text = |value: &Value| value.as_str().map(str::to_owned).context("a restore point lacks a field");
+            let of_volume = |snapshot: &&Value| {
+                snapshot["source"]["namespace"] == namespace && snapshot["source"]["pvcName"] == volume.name
+            };
+            let newest = snapshots
+                .iter()
+                .filter(of_volume)
+                .max_by_key(|snapshot| snapshot["time"].as_str().map(str::to_owned));
+            let newest = newest.with_context(|| {
+                format!("the repository holds no restore point of {namespace}/{}", volume.name)
+            })?;
+            let text =
+                |value: &Value| value.as_str().map(str::to_owned).context("a restore point lacks a field");
             Ok(RestorePoint {
                 reference: text(&newest["reference"])?,
                 pvc: text(&newest["source"]["pvcName"])?,
@@ -243,15 +315,20 @@ pub fn play(
 ) -> Result<()> {
     let mut report = Report::new(VOLUMES.map(|volume| volume.name));
     steps.run("install Longshore", || origin.install(credentials))?;
-    steps.run("start an application on two volumes and fill them with real data", || origin.start_application(&source_trees()?))?;
+    steps.run("start an application on two volumes and fill them with real data", || {
+        origin.start_application(&source_trees()?)
+    })?;
     steps.run("first backup of both volumes, in use", || origin.back_up(1, &mut report))?;
     steps.run("change something", || {
         origin.in_application("rm -rf /data/*/doc; for i in 1 2 3; do head -c 1000000 /dev/urandom > /data/new-$i; done; head -c 3000000 /dev/urandom > /mnt/xfs/new; sync")
     })?;
     steps.run("second backup", || origin.back_up(2, &mut report))?;
     steps.run("lose the origin", lose_origin)?;
-    steps.run("install Longshore in the fresh place: bucket and password are all it gets", || fresh.install(credentials))?;
-    let points = steps.run("list what the repository holds", || list_points(longshore, credentials, &origin.namespace))?;
+    steps.run("install Longshore in the fresh place: bucket and password are all it gets", || {
+        fresh.install(credentials)
+    })?;
+    let points = steps
+        .run("list what the repository holds", || list_points(longshore, credentials, &origin.namespace))?;
     steps.run("restore", || fresh.restore(&points, &mut report))?;
     report.print();
     report.verdict()
@@ -261,5 +338,8 @@ pub fn play(
 fn source_trees() -> Result<Vec<PathBuf>> {
     let go = PathBuf::from(output(Command::new("go").args(["env", "GOROOT"]))?.trim());
     let rust = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());
-    Ok(vec![go, rust.join("bin"), rust.join("libexec"), rust.join("share")].into_iter().filter(|path| path.exists()).collect())
+    Ok(vec![go, rust.join("bin"), rust.join("libexec"), rust.join("share")]
+        .into_iter()
+        .filter(|path| path.exists())
+        .collect())
 }
