@@ -118,7 +118,7 @@ mod tests {
         let mut report = Report::new(["files"]);
         assert!(report.verdict().is_err());
         *report.row("files") =
-            Row { fingerprint_origin: "a\nb".into(), fingerprint_restored: "a\nc".into(), ..Row::default() };
+            Row { fingerprint_origin: "a\nb".into(), fingerprint_restored: "a\nc".into(), ..row.clone() };
         assert!(report.verdict().unwrap_err().to_string().contains("was \"b\", is \"c\""));
         report.row("files").fingerprint_restored = "a\nb".into();
         assert!(report.verdict().is_ok());
