@@ -208,3 +208,23 @@ fn remove_halves(parent: &Path, folder: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Silent;
+
+    #[test]
+    fn a_half_built_cache_is_neither_used_nor_kept() {
+        let cache = tempfile::tempdir().unwrap();
+        let paths = Paths::at(cache.path());
+        // No process has this id: it is over the kernel's limit.
+        let half = cache.path().join("bin/.half-pause-99999999");
+        fs::create_dir_all(&half).unwrap();
+        fs::write(half.join("pause"), "half a program").unwrap();
+        let built = build(&paths, &PAUSE, &Silent).unwrap();
+        assert!(fs::metadata(built.join("pause")).unwrap().len() > 100_000);
+        assert!(!half.exists());
+        assert_eq!(build(&paths, &PAUSE, &Silent).unwrap(), built);
+    }
+}

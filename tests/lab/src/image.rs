@@ -184,6 +184,8 @@ pub(crate) fn workload() -> Result<Image> {
         let file = packages::find(tool).with_context(|| format!("{tool} is missing"))?;
         image.programs.insert(format!("/usr/bin/{tool}"), fs::canonicalize(file)?);
     }
+    // Busybox's shell prefers its own applets to the real tools, so the shell is another one.
+    image.links.insert("/usr/bin/sh".into(), "bash".into());
     image.links.insert("/usr/bin/xfs_freeze".into(), "fsfreeze".into());
     image.entrypoint = vec!["/usr/bin/sh".into()];
     Ok(image)
@@ -195,8 +197,8 @@ pub(crate) fn pause(program: PathBuf) -> Image {
     Image { name: "localhost/pause:dev".into(), programs, entrypoint: vec!["/pause".into()], ..Image::default() }
 }
 
-/// Longshore's own image, from binaries that cargo built.
+/// Longshore's own image, from binaries that cargo built: the same places and entry point as in the Dockerfile.
 pub(crate) fn longshore(programs: BTreeMap<String, PathBuf>) -> Image {
-    let entrypoint = vec!["/usr/bin/longshore".into()];
+    let entrypoint = vec!["/usr/local/bin/longshore-operator".into()];
     Image { name: "localhost/longshore:dev".into(), programs, base: true, entrypoint, ..Image::default() }
 }

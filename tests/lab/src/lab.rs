@@ -16,8 +16,8 @@ use crate::image::{self, Image};
 use crate::minio::Minio;
 use crate::paths::Paths;
 use crate::report::Reporter;
-use crate::shell::{run, succeeds};
-use crate::{cargo, network, packages, sweep};
+use crate::shell::run;
+use crate::{cargo, host, network, packages, sweep};
 
 /// What `up` shall bring.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Lab {
     /// left of them is removed first. MinIO keeps what it holds.
     pub fn up(&self, names: &[ClusterName], options: &Options, reporter: &dyn Reporter) -> Result<()> {
         let _lock = self.lock()?;
-        self.prepare_machine()?;
+        host::prepare(&self.paths)?;
         let mut archives = vec![self.pause_archive()?, self.workload_archive()?];
         if options.longshore_image {
             archives.push(self.longshore_archive(reporter)?);
@@ -104,6 +104,18 @@ impl Lab {
         self.cluster(name).destroy()
     }
 
+    /// What of the lab is on this machine beside the caches, one line each; nothing after `down`.
+    pub fn leftovers(&self) -> Result<Vec<String>> {
+        let mut found = sweep::leftovers(self.paths.state())?;
+        for name in ClusterName::ALL {
+            let cluster = self.cluster(name);
+            found.extend(network::leftovers(&cluster.addresses));
+            let groups = sweep::control_groups(&cluster.control_group());
+            found.extend(groups.iter().filter(|group| group.exists()).map(|group| group.display().to_string()));
+        }
+        Ok(found)
+    }
+
     /// A cluster's handle, whether the cluster is up or not.
     pub fn cluster(&self, name: ClusterName) -> Cluster {
         Cluster::new(name, &self.paths, &self.programs)
@@ -137,7 +149,7 @@ impl Lab {
         let built = cargo::build(&self.paths, &wanted, reporter)?;
         let mut programs = BTreeMap::new();
         for ((_, binary), path) in wanted.into_iter().zip(built) {
-            programs.insert(format!("/usr/bin/{binary}"), self.stripped(&path)?);
+            programs.insert(format!("/usr/local/bin/{binary}"), self.stripped(&path)?);
         }
         self.archive(&image::longshore(programs))
     }
@@ -185,21 +197,6 @@ impl Lab {
         Ok(target)
     }
 
-    /// What the lab needs of the machine and does not take back: shared mounts, and room for file watches.
-    fn prepare_machine(&self) -> Result<()> {
-        if !Path::new("/sys/module/overlay").exists() {
-            succeeds("modprobe", &["overlay"]);
-        }
-        // The kubelet must see the driver's mounts, and containers the kubelet's.
-        run("mount", &["--make-rshared", "/"])?;
-        let file = "/proc/sys/fs/inotify/max_user_instances";
-        let instances: u32 = fs::read_to_string(file)?.trim().parse()?;
-        if instances < 1024 {
-            fs::write(file, "1024")?;
-        }
-        Ok(())
-    }
-
     fn lock(&self) -> Result<File> {
         lock(&self.paths)
     }
@@ -219,13 +216,14 @@ fn remove_everything(paths: &Paths, clusters: &[Cluster]) -> Result<()> {
     sweep::unmount_below(state)?;
     sweep::detach_loops_below(state)?;
     network::remove_bridge()?;
+    host::restore(paths)?;
     sweep::remove_folder(state)
 }
 
 fn lock(paths: &Paths) -> Result<File> {
-    // Beside the state folder, which `down` removes.
-    let path = paths.state().with_extension("lock");
-    fs::create_dir_all(path.parent().context("the state folder has no parent")?)?;
+    let name = paths.state().to_string_lossy().trim_matches('/').replace('/', "-");
+    let path = Path::new("/run/lock").join(format!("{name}.lock"));
+    fs::create_dir_all("/run/lock")?;
     let file = File::create(&path)?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         bail!("another program is changing the lab ({} is locked)", path.display());

@@ -11,6 +11,7 @@ mod cluster;
 mod driver;
 pub mod gobuild;
 mod hash;
+mod host;
 mod image;
 mod lab;
 mod minio;

@@ -27,6 +27,12 @@ pub struct Addresses {
     /// The API server's service address.
     pub api_service: String,
     veth: String,
+    hardware: String,
+}
+
+/// Always the same for the same node: neighbours remember it for a minute after a cluster was made anew.
+fn hardware_address(number: u8) -> String {
+    format!("02:4c:53:00:00:{number:02x}")
 }
 
 impl Addresses {
@@ -40,6 +46,7 @@ impl Addresses {
             services: format!("10.201.{number}.0/24"),
             api_service: format!("10.201.{number}.1"),
             veth: format!("lsv-{cluster}{node}"),
+            hardware: hardware_address(number * 10 + node),
         }
     }
 }
@@ -48,7 +55,7 @@ impl Addresses {
 pub(crate) fn ensure_bridge() -> Result<()> {
     if !Path::new("/sys/class/net").join(BRIDGE).exists() {
         // Another thread may be faster.
-        succeeds("ip", &["link", "add", BRIDGE, "type", "bridge"]);
+        succeeds("ip", &["link", "add", BRIDGE, "address", &hardware_address(0), "type", "bridge"]);
     }
     succeeds("ip", &["address", "add", &format!("{HOST_ADDRESS}/24"), "dev", BRIDGE]);
     run("ip", &["link", "set", BRIDGE, "up"])?;
@@ -65,10 +72,11 @@ pub(crate) fn remove_bridge() -> Result<()> {
 
 /// Makes a node's network namespace and links it to the bridge. What an earlier run left of it must be gone.
 pub(crate) fn create(addresses: &Addresses) -> Result<()> {
-    let Addresses { namespace, node, pods, services, veth, .. } = addresses;
+    let Addresses { namespace, node, pods, services, veth, hardware, .. } = addresses;
     ensure_bridge()?;
     run("ip", &["netns", "add", namespace])?;
-    run("ip", &["link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", namespace])?;
+    let peer = ["peer", "name", "eth0", "address", hardware, "netns", namespace];
+    run("ip", &[&["link", "add", veth, "type", "veth"], peer.as_slice()].concat())?;
     run("ip", &["link", "set", veth, "master", BRIDGE, "up"])?;
     let inside = |words: &[&str]| run("ip", &[&["-netns", namespace], words].concat());
     inside(&["link", "set", "lo", "up"])?;
@@ -94,4 +102,12 @@ pub(crate) fn remove(addresses: &Addresses) -> Result<()> {
         succeeds("ip", &["route", "delete", network]);
     }
     Ok(())
+}
+
+/// What is there of a node's network, and of the bridge.
+pub(crate) fn leftovers(addresses: &Addresses) -> Vec<String> {
+    let interface = |name: &str| Path::new("/sys/class/net").join(name);
+    let namespace = Path::new("/run/netns").join(&addresses.namespace);
+    let candidates = [namespace, interface(&addresses.veth), interface(BRIDGE)];
+    candidates.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }

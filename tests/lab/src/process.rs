@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,22 @@ use crate::shell::{last_lines, wait_until};
 pub const MARKER: &str = "LONGSHORE_LAB";
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A process that should run does not. Waiting for anything that it should do is in vain.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    name: String,
+    log: String,
+    tail: String,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} does not run; its log {} ends with\n{}", self.name, self.log, self.tail)
+    }
+}
+
+impl std::error::Error for Ended {}
 
 /// How a process is started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -134,7 +150,8 @@ impl Supervisor {
             return Ok(());
         }
         let text = fs::read_to_string(self.log(name)).unwrap_or_default();
-        bail!("{name} does not run; its log {} ends with\n{}", self.log(name).display(), last_lines(&text, 15));
+        let log = self.log(name).display().to_string();
+        Err(Ended { name: name.to_owned(), log, tail: last_lines(&text, 15) }.into())
     }
 
     fn record(&self, name: &str) -> PathBuf {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::process::Ended;
+
 /// Runs `program` and returns its standard output. Fails with the program's last lines when it fails.
 pub fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> Result<String> {
     let mut command = Command::new(program);
@@ -60,7 +62,7 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
 /// Asks `condition` again and again until it holds, at most for `limit`. The last error of the condition is part of the failure.
 ///
 /// # Errors
-/// When the condition does not hold in time.
+/// When the condition does not hold in time, or a process that it needs has ended.
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let end = Instant::now() + limit;
     loop {
@@ -68,9 +70,10 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> Re
         if matches!(answer, Ok(true)) {
             return Ok(());
         }
-        if Instant::now() >= end {
+        let in_vain = answer.as_ref().is_err_and(|error| error.is::<Ended>());
+        if in_vain || Instant::now() >= end {
             return match answer {
-                Err(error) => Err(error.context(format!("{what}: not within {} s", limit.as_secs()))),
+                Err(error) => Err(error.context(format!("waited for {what}, at most {} s", limit.as_secs()))),
                 Ok(_) => bail!("{what}: not within {} s", limit.as_secs()),
             };
         }

@@ -12,26 +12,39 @@ use rustix::process::Signal;
 use crate::process::{self, MARKER};
 use crate::shell::{run, succeeds, wait_until};
 
-/// Kills every process whose environment carries the marker of `state`, and whose records or arguments lie under `folder`.
+/// Kills every process whose environment carries the marker of `state`, and whose arguments name something under `folder`.
 pub(crate) fn marked_processes(state: &Path, folder: &Path) -> Result<()> {
-    let wanted = [MARKER.as_bytes(), b"=", state.as_os_str().as_bytes()].concat();
-    let scope = folder.as_os_str().as_bytes();
-    let everything = folder == state;
     wait_until("end of leftover processes", Duration::from_secs(15), || {
-        let mut found = false;
-        for pid in process_ids()? {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            if !environment.split(|byte| *byte == 0).any(|entry| entry == wanted) {
-                continue;
-            }
-            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            if (everything || contains(&arguments, scope)) && process::start_time(pid).is_some() {
-                process::kill(pid, Signal::KILL);
-                found = true;
-            }
-        }
-        Ok(!found)
+        let found = find_marked(state, folder)?;
+        found.iter().for_each(|pid| process::kill(*pid, Signal::KILL));
+        Ok(found.is_empty())
     })
+}
+
+fn find_marked(state: &Path, folder: &Path) -> Result<Vec<i32>> {
+    let wanted = [MARKER.as_bytes(), b"=", state.as_os_str().as_bytes()].concat();
+    let everything = folder == state;
+    let mut found = Vec::new();
+    for pid in process_ids()? {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if !environment.split(|byte| *byte == 0).any(|entry| entry == wanted) {
+            continue;
+        }
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if (everything || contains(&arguments, folder.as_os_str().as_bytes())) && process::start_time(pid).is_some() {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Processes, mounts and loop devices of the lab, and its folder.
+pub(crate) fn leftovers(state: &Path) -> Result<Vec<String>> {
+    let mut found: Vec<String> = find_marked(state, state)?.iter().map(|pid| format!("process {pid}")).collect();
+    found.extend(mounts_below(state)?.iter().map(|mount| format!("mount {}", mount.display())));
+    found.extend(loops_below(state)?.iter().map(|device| format!("loop device {}", device.display())));
+    found.extend(state.exists().then(|| state.display().to_string()));
+    Ok(found)
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -127,22 +140,38 @@ fn unescape(field: &str) -> PathBuf {
 
 /// Detaches the loop devices whose file lies under `folder`.
 pub(crate) fn detach_loops_below(folder: &Path) -> Result<()> {
+    for device in loops_below(folder)? {
+        run("losetup", &["--detach".as_ref(), device.as_os_str()])?;
+    }
+    wait_until("release of loop devices", Duration::from_secs(10), || Ok(loops_below(folder)?.is_empty()))
+}
+
+fn loops_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir("/sys/block")? {
         let entry = entry?;
         let file = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
         let file = file.trim_end().trim_end_matches(" (deleted)");
         if !file.is_empty() && Path::new(file).starts_with(folder) {
-            run("losetup", &["--detach".into(), Path::new("/dev").join(entry.file_name())])?;
+            found.push(Path::new("/dev").join(entry.file_name()));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
-/// Removes the records that the CNI library keeps in a fixed place, for networks of this name.
-pub(crate) fn remove_network_records(network: &str) {
+/// Removes the records that the CNI library keeps in a fixed place, for the pods that the containerd of `folder` knew.
+pub(crate) fn remove_network_records(containerd: &Path) {
+    let sandboxes = containerd.join("root/io.containerd.grpc.v1.cri/sandboxes");
+    let pods: Vec<String> = fs::read_dir(sandboxes)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     let results = Path::new("/var/lib/cni/results");
     for entry in fs::read_dir(results).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&format!("{network}-")) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if pods.iter().any(|pod| name.contains(pod.as_str())) {
             let _ = fs::remove_file(entry.path());
         }
     }

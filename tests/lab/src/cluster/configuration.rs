@@ -62,6 +62,7 @@ conf_dir = "{folder}/cni"
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 SystemdCgroup = false
+Root = "{folder}/runc"
 "#
     )
 }

@@ -179,7 +179,7 @@ impl Cluster {
         sweep::unmount_below(&self.folder)?;
         sweep::detach_loops_below(&self.folder)?;
         network::remove(&self.addresses)?;
-        sweep::remove_network_records(&self.network_name());
+        sweep::remove_network_records(&self.folder.join("containerd"));
         sweep::remove_dead_shim_sockets();
         wait_until("removal of the cluster's folder", Duration::from_secs(10), || {
             sweep::remove_folder(&self.folder).map(|()| true)
