@@ -1,1 +1,70 @@
-//! The only door to object storage
+//! The only door to object storage.
+//!
+//! Owns the [`Store`] trait with its guarantees, its implementations over `object_store` (folder, S3, GCS, Azure, memory)
+//! and its decorators (retry, limit, metrics). Must not know: what the bytes mean, keys, the process environment.
+//! First type to read: [`Store`]; to get one: [`open`].
+
+mod cloud;
+mod error;
+mod folder;
+mod limit;
+mod location;
+mod metrics;
+mod object;
+mod open;
+mod retry;
+
+pub use error::{Class, Operation, StoreError};
+pub use folder::FolderStore;
+pub use limit::LimitStore;
+pub use location::{Location, LocationError};
+pub use metrics::{MetricsStore, StoreCounters, StoreUse};
+pub use object::ObjectStoreAdapter;
+pub use open::{OpenError, StoreSettings, memory, open, with_decorators};
+pub use retry::{RetryPolicy, RetryStore};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The name, relative to the repository's root.
+    pub name: String,
+    /// The length.
+    pub size_bytes: u64,
+}
+
+/// A place for immutable objects.
+///
+/// # Guarantees that every implementation gives
+/// - An object is seen whole or not at all, also after a crash of either side.
+/// - When `create` returns, the object is durable, and every later `get` and `list` sees it.
+/// - Of two racing `create` calls on one name exactly one succeeds.
+///
+/// Names are relative, `/`-separated, without empty parts, of ASCII letters, digits, `-`, `.` and `_`.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Creates an object. Fails with [`Class::AlreadyExists`] if the name is taken; the old object stays as it is.
+    /// After a transient failure it is unknown whether the object exists.
+    async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError>;
+
+    /// Reads a whole object of at most `limit_bytes`; a larger one is [`Class::Corrupt`] and is not held in memory.
+    async fn get(&self, name: &str, limit_bytes: u64) -> Result<Bytes, StoreError>;
+
+    /// Reads exactly `length_bytes` from `offset_bytes`. A range beyond the end is [`Class::Corrupt`].
+    async fn get_range(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Bytes, StoreError>;
+
+    /// Reads the last `length_bytes`, or the whole object if it is shorter.
+    async fn get_tail(&self, name: &str, length_bytes: u64) -> Result<Bytes, StoreError>;
+
+    /// The length of an object.
+    async fn size(&self, name: &str) -> Result<u64, StoreError>;
+
+    /// Streams all objects whose names start with `prefix`, which is empty or ends with `/`, in no promised order.
+    fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>>;
+
+    /// Says where the store is, without any secret: for messages.
+    fn describe(&self) -> String;
+}

@@ -1,0 +1,63 @@
+use thiserror::Error;
+
+/// What a caller can do about a [`CryptoError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The password opens no slot.
+    WrongPassword,
+    /// The bytes are not authentic.
+    Corrupt,
+    /// The machine refused (memory, randomness).
+    Machine,
+}
+
+/// Why a cryptographic operation failed. No variant carries secret or plaintext bytes.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CryptoError {
+    /// The password does not open the key slot, or the slot was tampered with; the two cannot be told apart.
+    #[error("the password does not open the key slot")]
+    WrongPassword,
+    /// Sealed bytes did not open: changed, moved, or of another repository.
+    #[error("{what} is not authentic")]
+    NotAuthentic {
+        /// What was being opened.
+        what: &'static str,
+    },
+    /// The keyset has no secret for this epoch.
+    #[error("the keyset has no epoch {epoch}")]
+    UnknownEpoch {
+        /// The epoch that the object names.
+        epoch: u32,
+    },
+    /// The keyset's bytes make no sense although they were authentic.
+    #[error("the keyset is malformed")]
+    Keyset {
+        /// What is wrong.
+        #[source]
+        source: longshore_format::FormatError,
+    },
+    /// The password could not be stretched: parameters out of bounds, or not enough memory.
+    #[error("the key derivation failed: {reason}")]
+    KeyDerivation {
+        /// The library's reason; it names parameters only.
+        reason: String,
+    },
+    /// The system's random generator failed.
+    #[error("the system gave no random bytes")]
+    Random,
+    /// Sealing failed: the plaintext is beyond the cipher's limit.
+    #[error("sealing failed")]
+    Seal,
+}
+
+impl CryptoError {
+    /// The closed class of this error.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::WrongPassword => Class::WrongPassword,
+            Self::NotAuthentic { .. } | Self::UnknownEpoch { .. } | Self::Keyset { .. } => Class::Corrupt,
+            Self::KeyDerivation { .. } | Self::Random | Self::Seal => Class::Machine,
+        }
+    }
+}

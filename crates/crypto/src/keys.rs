@@ -1,0 +1,137 @@
+use crate::{CryptoError, Keyset, SecretKey, aead::SealKey, cut::KeyedCut, kdf};
+use longshore_format::{ChunkId, NodeId, RepositoryId, SourceId, names::PackKind, sealed::RecordKind};
+use longshore_splitter::{ChunkSizes, FileSplitter, GearTable, VolumeSplitter};
+use std::sync::Arc;
+
+/// What an object's key is for. Keys of different purposes are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A pack.
+    Pack(PackKind),
+    /// An index segment.
+    Index,
+    /// A small record.
+    Record(RecordKind),
+}
+
+impl Purpose {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::Pack(PackKind::Data) => b"data",
+            Self::Pack(PackKind::Meta) => b"meta",
+            Self::Index => b"index",
+            Self::Record(RecordKind::Config) => b"config",
+            Self::Record(RecordKind::Snapshot) => b"snapshot",
+        }
+    }
+}
+
+/// The derived keys of an open repository.
+pub struct RepositoryKeys {
+    repository: RepositoryId,
+    keyset: Keyset,
+    chunk_id: SecretKey,
+    node_id: SecretKey,
+    name: SecretKey,
+    cut: Arc<KeyedCut>,
+    gear: GearTable,
+}
+
+impl std::fmt::Debug for RepositoryKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RepositoryKeys").field("repository", &self.repository).finish_non_exhaustive()
+    }
+}
+
+impl RepositoryKeys {
+    /// Derives all keys of a repository.
+    pub fn new(repository: RepositoryId, keyset: Keyset) -> Result<Self, CryptoError> {
+        let of_root = |purpose: &[u8]| kdf::subkey(&keyset.root.0, &repository.0, &[b"longshore/1/", purpose]);
+        let mut table = [0u8; 2048];
+        blake3::Hasher::new_keyed(&of_root(b"gear").0).finalize_xof().fill(&mut table);
+        let keys = Self {
+            repository,
+            chunk_id: of_root(b"chunk id"),
+            node_id: of_root(b"node id"),
+            name: of_root(b"name"),
+            cut: Arc::new(KeyedCut::new(&of_root(b"cut hash"), &of_root(b"cut prf"))?),
+            gear: GearTable::from_bytes(&table),
+            keyset,
+        };
+        zeroize::Zeroize::zeroize(&mut table);
+        Ok(keys)
+    }
+
+    /// The repository that the keys are bound to.
+    pub fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
+    /// The id of a chunk's plaintext.
+    pub fn chunk_id(&self, plain: &[u8]) -> ChunkId {
+        ChunkId(*blake3::keyed_hash(&self.chunk_id.0, plain).as_bytes())
+    }
+
+    /// The id of a node's canonical part.
+    pub fn node_id(&self, canonical: &[u8]) -> NodeId {
+        NodeId(*blake3::keyed_hash(&self.node_id.0, canonical).as_bytes())
+    }
+
+    /// The id of a source. Parts are length-prefixed, so that no two lists of parts run together.
+    pub fn source_id(&self, parts: &[&str]) -> SourceId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.name.0);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut out = [0u8; 16];
+        out.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        SourceId(out)
+    }
+
+    /// A keyed number of a name, which decides where a large directory is cut.
+    pub fn name_value(&self, name: &[u8]) -> u64 {
+        let hash = blake3::keyed_hash(&self.name.0, name);
+        let mut out = [0u8; 8];
+        out.copy_from_slice(&hash.as_bytes()[16..24]);
+        u64::from_le_bytes(out)
+    }
+
+    /// The splitter of volumes.
+    pub fn volume_splitter(&self, sizes: ChunkSizes) -> VolumeSplitter {
+        VolumeSplitter::new(self.cut.clone(), sizes)
+    }
+
+    /// The splitter of files.
+    pub fn file_splitter(&self, sizes: ChunkSizes) -> FileSplitter {
+        FileSplitter::new(self.gear.clone(), sizes)
+    }
+
+    /// The epoch that new objects are sealed with.
+    pub fn newest_epoch(&self) -> u32 {
+        self.keyset.epochs.last().map_or(0, |(number, _)| *number)
+    }
+
+    /// The key of one object, and the commitment to it that the object carries. `salt` is fresh for each object.
+    pub fn object_key(&self, purpose: Purpose, epoch: u32, salt: &[u8; 32]) -> Result<(SealKey, [u8; 32]), CryptoError> {
+        let found = self.keyset.epochs.iter().find(|(number, _)| *number == epoch);
+        let (_, secret) = found.ok_or(CryptoError::UnknownEpoch { epoch })?;
+        let purpose_key = kdf::subkey(&secret.0, &self.repository.0, &[b"longshore/1/seal/", purpose.label()]);
+        let key = kdf::subkey(&purpose_key.0, salt, &[b"key"]);
+        let commitment = kdf::subkey(&purpose_key.0, salt, &[b"commitment"]);
+        Ok((SealKey::new(&key)?, commitment.0))
+    }
+
+    /// The key of an object that was read, after comparing the commitment that it carries.
+    pub fn open_object_key(
+        &self,
+        what: &'static str,
+        purpose: Purpose,
+        epoch: u32,
+        salt: &[u8; 32],
+        commitment: &[u8; 32],
+    ) -> Result<SealKey, CryptoError> {
+        let (key, expected) = self.object_key(purpose, epoch, salt)?;
+        if &expected == commitment { Ok(key) } else { Err(CryptoError::NotAuthentic { what }) }
+    }
+}

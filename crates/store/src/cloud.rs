@@ -1,0 +1,111 @@
+//! Building `object_store` backends from explicit settings.
+
+use crate::{Location, OpenError, StoreSettings, object::ObjectStoreAdapter};
+use object_store::{
+    Certificate, ClientOptions, ObjectStore, RetryConfig,
+    aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
+};
+use std::{sync::Arc, time::Duration};
+
+/// A backend for a cloud location; `None` for a folder.
+pub(crate) fn build(location: &Location, settings: &StoreSettings) -> Result<Option<ObjectStoreAdapter>, OpenError> {
+    let (inner, prefix, description): (Arc<dyn ObjectStore>, _, _) = match location {
+        Location::Folder(_) => return Ok(None),
+        Location::S3 { endpoint, bucket, prefix } => {
+            let (store, endpoint) = s3(endpoint.as_deref(), bucket, settings)?;
+            let description = match endpoint {
+                Some(endpoint) => format!("s3:{endpoint}/{bucket}/{prefix}"),
+                None => format!("s3://{bucket}/{prefix}"),
+            };
+            (store, prefix, description)
+        }
+        Location::Google { bucket, prefix } => {
+            let mut builder = GoogleCloudStorageBuilder::new()
+                .with_bucket_name(bucket)
+                .with_retry(no_retries())
+                .with_client_options(client_options(settings, false)?);
+            for (name, value) in settings.variables() {
+                if let Ok(key) = name.to_ascii_lowercase().parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            if let Some(path) = settings.variable("GOOGLE_APPLICATION_CREDENTIALS") {
+                builder = builder.with_application_credentials(path);
+            }
+            let store = builder.build().map_err(|source| OpenError::Settings { source })?;
+            (Arc::new(store), prefix, format!("gs://{bucket}/{prefix}"))
+        }
+        Location::Azure { container, prefix } => {
+            let mut builder = MicrosoftAzureBuilder::new()
+                .with_container_name(container)
+                .with_retry(no_retries())
+                .with_client_options(client_options(settings, false)?);
+            for (name, value) in settings.variables() {
+                if let Ok(key) = name.to_ascii_lowercase().parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            let store = builder.build().map_err(|source| OpenError::Settings { source })?;
+            (Arc::new(store), prefix, format!("az://{container}/{prefix}"))
+        }
+    };
+    Ok(Some(ObjectStoreAdapter::new(inner, prefix, description)))
+}
+
+fn s3(
+    endpoint: Option<&str>,
+    bucket: &str,
+    settings: &StoreSettings,
+) -> Result<(Arc<dyn ObjectStore>, Option<String>), OpenError> {
+    let from_variables = || settings.variable("AWS_ENDPOINT_URL_S3").or_else(|| settings.variable("AWS_ENDPOINT_URL"));
+    let endpoint = endpoint.or_else(from_variables).map(|text| text.trim_end_matches('/').to_owned());
+    let plain_http = endpoint.as_deref().is_some_and(|text| text.starts_with("http://"));
+    let mut builder = AmazonS3Builder::new().with_region("us-east-1").with_retry(no_retries());
+    for (name, value) in settings.variables() {
+        // Variables that only name the endpoint were read above; others that object_store does not know are not for it.
+        if let Ok(key) = name.to_ascii_lowercase().parse()
+            && name.starts_with("AWS_")
+            && !name.starts_with("AWS_ENDPOINT")
+            && name != "AWS_BUCKET"
+        {
+            builder = builder.with_config(key, value);
+        }
+    }
+    // After the loop: setting any client variable there would replace the options set before.
+    builder = builder.with_bucket_name(bucket).with_client_options(client_options(settings, plain_http)?);
+    if let Some(endpoint) = &endpoint {
+        builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
+    }
+    if !plain_http {
+        // TLS protects the payload already; SHA-256 over it would cost half a CPU second per GB (engine.md §5).
+        builder = builder.with_unsigned_payload(true);
+    }
+    let store = builder.build().map_err(|source| OpenError::Settings { source })?;
+    Ok((Arc::new(store), endpoint))
+}
+
+/// `RetryStore` owns all retries.
+fn no_retries() -> RetryConfig {
+    RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
+}
+
+fn client_options(settings: &StoreSettings, plain_http: bool) -> Result<ClientOptions, OpenError> {
+    let mut options = ClientOptions::new()
+        .with_allow_http(plain_http)
+        .with_connect_timeout(Duration::from_secs(10))
+        .with_timeout(Duration::from_secs(120));
+    let bundle = match (settings.ca_pem(), settings.variable("AWS_CA_BUNDLE")) {
+        (Some(pem), _) => Some(pem.to_vec()),
+        (None, Some(path)) => Some(
+            std::fs::read(path).map_err(|source| OpenError::CaBundle { path: path.to_owned(), source })?,
+        ),
+        (None, None) => None,
+    };
+    if let Some(pem) = bundle {
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| OpenError::Settings { source })?;
+        for certificate in certificates {
+            options = options.with_root_certificate(certificate);
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,123 @@
+//! Counting requests and bytes.
+
+use crate::{ObjectInfo, Store, StoreError};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream::BoxStream};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Running counts of a store's use.
+#[derive(Debug, Default)]
+pub struct StoreCounters {
+    creates: AtomicU64,
+    reads: AtomicU64,
+    lists: AtomicU64,
+    failures: AtomicU64,
+    written_bytes: AtomicU64,
+    read_bytes: AtomicU64,
+}
+
+/// A store's use at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreUse {
+    /// Objects created.
+    pub creates: u64,
+    /// Reads, whole or in part, and questions for a length.
+    pub reads: u64,
+    /// Listings begun.
+    pub lists: u64,
+    /// Requests that failed.
+    pub failures: u64,
+    /// Bytes of created objects.
+    pub written_bytes: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+}
+
+impl StoreCounters {
+    /// The counts now.
+    pub fn now(&self) -> StoreUse {
+        StoreUse {
+            creates: self.creates.load(Relaxed),
+            reads: self.reads.load(Relaxed),
+            lists: self.lists.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            written_bytes: self.written_bytes.load(Relaxed),
+            read_bytes: self.read_bytes.load(Relaxed),
+        }
+    }
+
+    fn read<T>(&self, result: Result<T, StoreError>, bytes: impl Fn(&T) -> u64) -> Result<T, StoreError> {
+        self.reads.fetch_add(1, Relaxed);
+        match &result {
+            Ok(value) => self.read_bytes.fetch_add(bytes(value), Relaxed),
+            Err(_) => self.failures.fetch_add(1, Relaxed),
+        };
+        result
+    }
+}
+
+/// Counts the requests that pass through it.
+#[derive(Debug)]
+pub struct MetricsStore {
+    inner: Arc<dyn Store>,
+    counters: Arc<StoreCounters>,
+}
+
+impl MetricsStore {
+    /// Counts requests to `inner` in `counters`.
+    pub fn new(inner: Arc<dyn Store>, counters: Arc<StoreCounters>) -> Self {
+        Self { inner, counters }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Store for MetricsStore {
+    async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
+        let length = body.len() as u64;
+        let result = self.inner.create(name, body).await;
+        self.counters.creates.fetch_add(1, Relaxed);
+        match &result {
+            Ok(()) => self.counters.written_bytes.fetch_add(length, Relaxed),
+            Err(_) => self.counters.failures.fetch_add(1, Relaxed),
+        };
+        result
+    }
+
+    async fn get(&self, name: &str, limit_bytes: u64) -> Result<Bytes, StoreError> {
+        self.counters.read(self.inner.get(name, limit_bytes).await, |bytes| bytes.len() as u64)
+    }
+
+    async fn get_range(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Bytes, StoreError> {
+        let result = self.inner.get_range(name, offset_bytes, length_bytes).await;
+        self.counters.read(result, |bytes| bytes.len() as u64)
+    }
+
+    async fn get_tail(&self, name: &str, length_bytes: u64) -> Result<Bytes, StoreError> {
+        self.counters.read(self.inner.get_tail(name, length_bytes).await, |bytes| bytes.len() as u64)
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StoreError> {
+        self.counters.read(self.inner.size(name).await, |_| 0)
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {
+        self.counters.lists.fetch_add(1, Relaxed);
+        self.inner
+            .list(prefix)
+            .inspect(|item| {
+                if item.is_err() {
+                    self.counters.failures.fetch_add(1, Relaxed);
+                }
+            })
+            .boxed()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}

@@ -1,0 +1,190 @@
+//! [`Store`] over any `object_store` backend.
+
+use crate::{Class, ObjectInfo, Operation, Store, StoreError};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream::BoxStream};
+use object_store::{
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path,
+};
+use std::{error::Error as StdError, sync::Arc};
+
+/// A backend of `object_store`, rooted at a prefix.
+#[derive(Debug)]
+pub struct ObjectStoreAdapter {
+    inner: Arc<dyn ObjectStore>,
+    prefix: String,
+    description: String,
+}
+
+impl ObjectStoreAdapter {
+    /// A store of all objects of `inner` under `prefix` (without slashes at its ends; may be empty).
+    pub fn new(inner: Arc<dyn ObjectStore>, prefix: &str, description: String) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Self { inner, prefix, description }
+    }
+
+    fn path(&self, operation: Operation, name: &str) -> Result<Path, StoreError> {
+        Path::parse(format!("{}{name}", self.prefix))
+            .map_err(|source| StoreError::new(Class::Permanent, operation, name).caused_by(source))
+    }
+
+    async fn read(&self, name: &str, range: GetRange) -> Result<object_store::GetResult, StoreError> {
+        let path = self.path(Operation::Read, name)?;
+        let options = GetOptions { range: Some(range), ..GetOptions::default() };
+        self.inner.get_opts(&path, options).await.map_err(|source| failed(Operation::Read, name, source))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Store for ObjectStoreAdapter {
+    async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
+        let path = self.path(Operation::Create, name)?;
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let Err(source) = self.inner.put_opts(&path, PutPayload::from_bytes(body), options).await else {
+            return Ok(());
+        };
+        let error = failed(Operation::Create, name, source);
+        if error.class() == Class::AlreadyExists {
+            // S3 answers 409 also while another create on the name is still undecided; then nothing may be there yet.
+            match self.inner.head(&path).await {
+                Err(Error::NotFound { .. }) => {
+                    return Err(StoreError::new(Class::Transient, Operation::Create, name).caused_by(error));
+                }
+                Ok(_) | Err(_) => return Err(error),
+            }
+        }
+        Err(error)
+    }
+
+    async fn get(&self, name: &str, limit_bytes: u64) -> Result<Bytes, StoreError> {
+        let path = self.path(Operation::Read, name)?;
+        let result = self.inner.get(&path).await.map_err(|source| failed(Operation::Read, name, source))?;
+        if result.meta.size > limit_bytes {
+            return Err(StoreError::new(Class::Corrupt, Operation::Read, name)
+                .caused_by(format!("{} bytes, at most {limit_bytes} expected", result.meta.size)));
+        }
+        result.bytes().await.map_err(|source| failed(Operation::Read, name, source))
+    }
+
+    async fn get_range(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Bytes, StoreError> {
+        let short = |found: u64| {
+            StoreError::new(Class::Corrupt, Operation::Read, name)
+                .caused_by(format!("{found} bytes at {offset_bytes}, {length_bytes} expected"))
+        };
+        let end = offset_bytes.checked_add(length_bytes).ok_or_else(|| short(0))?;
+        if length_bytes == 0 {
+            return Ok(Bytes::new());
+        }
+        let result = self.read(name, GetRange::Bounded(offset_bytes..end)).await?;
+        let bytes = result.bytes().await.map_err(|source| failed(Operation::Read, name, source))?;
+        if bytes.len() as u64 == length_bytes { Ok(bytes) } else { Err(short(bytes.len() as u64)) }
+    }
+
+    async fn get_tail(&self, name: &str, length_bytes: u64) -> Result<Bytes, StoreError> {
+        let result = self.read(name, GetRange::Suffix(length_bytes)).await?;
+        let bytes = result.bytes().await.map_err(|source| failed(Operation::Read, name, source))?;
+        if bytes.len() as u64 > length_bytes {
+            return Err(StoreError::new(Class::Corrupt, Operation::Read, name).caused_by("more bytes than asked for"));
+        }
+        Ok(bytes)
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StoreError> {
+        let path = self.path(Operation::Size, name)?;
+        let meta = self.inner.head(&path).await.map_err(|source| failed(Operation::Size, name, source))?;
+        Ok(meta.size)
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {
+        let full = format!("{}{prefix}", self.prefix);
+        let wanted = prefix.to_owned();
+        let path = (!full.is_empty()).then(|| Path::from(full));
+        let stream = self.inner.list(path.as_ref());
+        stream
+            .filter_map(move |item| {
+                let item = match item {
+                    Ok(meta) => meta.location.as_ref().strip_prefix(&self.prefix).and_then(|name| {
+                        let info = ObjectInfo { name: name.to_owned(), size_bytes: meta.size };
+                        name.starts_with(&wanted).then_some(Ok(info))
+                    }),
+                    Err(source) => Some(Err(failed(Operation::List, &wanted, source))),
+                };
+                futures::future::ready(item)
+            })
+            .boxed()
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+}
+
+fn failed(operation: Operation, name: &str, source: Error) -> StoreError {
+    StoreError::new(classify(&source), operation, name).caused_by(source)
+}
+
+/// Sorts an error of `object_store` into our closed set.
+///
+/// Its own variants do not tell a missing bucket from a missing object, or a bad key from a forbidden action, so the
+/// chain of causes is read: S3 names the code in the body, rustls and the resolver speak in their own words.
+fn classify(error: &Error) -> Class {
+    let chain = chain_text(error);
+    let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
+    if says(&["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]) {
+        return Class::BucketMissing;
+    }
+    match error {
+        Error::NotFound { .. } => return Class::NotFound,
+        Error::AlreadyExists { .. } | Error::Precondition { .. } => return Class::AlreadyExists,
+        _ => {}
+    }
+    if says(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+        "InvalidClientTokenId", "AuthenticationFailed", "credential"])
+    {
+        return Class::BadCredentials;
+    }
+    match error {
+        Error::Unauthenticated { .. } => return Class::BadCredentials,
+        Error::PermissionDenied { .. } => return Class::AccessDenied,
+        _ => {}
+    }
+    if says(&["AccessDenied", "403 Forbidden", "Permission denied"]) {
+        return Class::AccessDenied;
+    }
+    if says(&["invalid peer certificate", "UnknownIssuer", "certificate verify failed", "NotValidForName", "InvalidCertificate"]) {
+        return Class::CertificateUntrusted;
+    }
+    if says(&["No space left", "quota", "Quota", "XMinioStorageFull", "StorageFull", "InsufficientStorage"]) {
+        return Class::Full;
+    }
+    if says(&["dns error", "tcp connect error", "Connection refused", "No route to host", "Network is unreachable",
+        "failed to lookup address", "HTTP error: error sending request"])
+        && !says(&["connection closed", "Connection reset", "broken pipe", "timed out"])
+    {
+        return Class::Unreachable;
+    }
+    if says(&["500 Internal", "502 Bad", "503 Service", "504 Gateway", "429 Too", "SlowDown", "ServerNotInitialized",
+        "connection closed", "Connection reset", "broken pipe", "timed out", "timeout", "interrupted", "incomplete message",
+        "error sending request", "error decoding response body", "409 Conflict", "RequestTimeTooSkewed"])
+    {
+        return Class::Transient;
+    }
+    if says(&["416 Range", "InvalidRange", "Requested range", "out of bounds", "Out of Range", "OutOfRange"]) || chain.contains("range") {
+        return Class::Corrupt;
+    }
+    Class::Permanent
+}
+
+fn chain_text(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(" | ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
