@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::workspace;
+use crate::{step, workspace};
 use render::Helm;
 
 /// Folders that the chart holds a copy of, because Helm reads nothing outside the chart: (source, copy), from the checkout's root.
@@ -50,8 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         copy_files(workspace::root())?;
     }
     let helm = arguments.helm.clone().map_or_else(crate::lab::helm, Ok)?;
-    println!("chart: {}", inspect(workspace::root(), &helm)?);
-    Ok(())
+    hold_to_rules(&helm)
 }
 
 /// Holds the chart to its rules, with the helm that the lab builds.
@@ -59,7 +58,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// The first rule that does not hold.
 pub fn check() -> Result<()> {
-    println!("chart: {}", inspect(workspace::root(), &crate::lab::helm()?)?);
+    hold_to_rules(&crate::lab::helm()?)
+}
+
+fn hold_to_rules(helm: &Path) -> Result<()> {
+    let mut operator = workspace::cargo();
+    operator.args(["run", "--quiet", "--package", "longshore-operator", "--", "--help"]);
+    let help = step::output(&mut operator)?;
+    println!("chart: {}", inspect(workspace::root(), helm, &help)?);
     Ok(())
 }
 
@@ -83,7 +89,7 @@ pub fn copy_files(root: &Path) -> Result<()> {
 }
 
 /// One line that says what was looked at, or the first rule that does not hold.
-fn inspect(root: &Path, helm: &Path) -> Result<String> {
+fn inspect(root: &Path, helm: &Path, operator_help: &str) -> Result<String> {
     check_copies(root)?;
     let helm = Helm::new(helm, &root.join("charts/longshore"));
     let full = root.join("charts/longshore/ci/full-values.yaml");
@@ -92,7 +98,7 @@ fn inspect(root: &Path, helm: &Path) -> Result<String> {
         helm.lint(values)?;
         let rendered = helm.template(values)?;
         let label = if values.is_some() { "full values" } else { "default values" };
-        check_rendered(root, &rendered).with_context(|| format!("the chart with {label}"))?;
+        check_rendered(root, &rendered, operator_help).with_context(|| format!("the chart with {label}"))?;
         objects += rendered.len();
     }
     for (values, word) in REFUSED {
@@ -120,7 +126,7 @@ fn check_copies(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_rendered(root: &Path, objects: &[Value]) -> Result<()> {
+fn check_rendered(root: &Path, objects: &[Value], operator_help: &str) -> Result<()> {
     let mut seen = BTreeSet::new();
     for object in objects {
         let name = render::name_of(object)?;
@@ -141,8 +147,21 @@ fn check_rendered(root: &Path, objects: &[Value]) -> Result<()> {
     let written = render::read_documents(&root.join("config/rbac/operator.yaml"))?;
     rights::check(&written, objects)?;
     let Some(deployment) = of_kind(objects, "Deployment").next() else { bail!("there is no Deployment") };
+    check_flags(deployment, operator_help)?;
     pod_security::check_restricted(&deployment["spec"]["template"]["spec"])
         .context("the operator's pod breaks Pod Security `restricted`")
+}
+
+/// The operator knows every flag that the chart gives it.
+fn check_flags(deployment: &Value, operator_help: &str) -> Result<()> {
+    let known: BTreeSet<&str> =
+        operator_help.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').collect();
+    let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array();
+    for argument in arguments.into_iter().flatten().filter_map(Value::as_str) {
+        let flag = argument.split('=').next().unwrap_or_default();
+        ensure!(known.contains(flag), "the operator has no flag {flag}");
+    }
+    Ok(())
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -158,4 +177,21 @@ fn yaml_files(folder: &Path) -> Result<BTreeSet<String>> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_flag_that_the_operator_lacks_is_found() {
+        let deployment =
+            |flag: &str| json!({"spec": {"template": {"spec": {"containers": [{"args": [flag]}]}}}});
+        let help = "      --image <IMAGE>\n          Image [default: x]\n      --leader-elect\n";
+        check_flags(&deployment("--image=a:b"), help).unwrap();
+        check_flags(&deployment("--leader-elect"), help).unwrap();
+        assert!(check_flags(&deployment("--imag=a"), help).is_err());
+    }
 }
