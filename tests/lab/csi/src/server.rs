@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
@@ -15,7 +16,6 @@ use crate::node::NodeService;
 use crate::proto::csi_v1::controller_server::ControllerServer;
 use crate::proto::csi_v1::identity_server::IdentityServer;
 use crate::proto::csi_v1::node_server::NodeServer;
-use crate::proto::plugin_registration::registration_server::RegistrationServer;
 use crate::registration::RegistrationService;
 
 /// Serves `calls` at the socket `endpoint`, and at `registration` tells the kubelet so. Returns after SIGTERM or SIGINT,
@@ -34,17 +34,30 @@ pub async fn serve(calls: Calls, endpoint: &Path, registration: Option<&Path>) -
         None => own.await,
         Some(path) => {
             let service = RegistrationService { driver_name, endpoint: endpoint.display().to_string() };
-            let registration = Server::builder()
-                .add_service(RegistrationServer::new(service))
-                .serve_with_incoming_shutdown(listen(path)?, wait(interrupted));
-            let registration = async { registration.await.map_err(served(path)) };
-            tokio::try_join!(own, registration).map(drop)
+            let listener = listen(path)?;
+            tokio::select! {
+                result = own => result,
+                result = register(service, listener) => result.map_err(DriverError::io("listen at", path)),
+            }
         }
     };
     for socket in [Some(endpoint), registration].into_iter().flatten() {
         remove_socket(socket)?;
     }
     result
+}
+
+/// Answers the kubelet until dropped. It comes once for a socket, and again whenever the kubelet or the driver starts anew.
+async fn register(service: RegistrationService, mut listener: UnixListenerStream) -> std::io::Result<()> {
+    while let Some(connection) = listener.next().await {
+        let (service, connection) = (service.clone(), connection?);
+        tokio::spawn(async move {
+            if let Err(error) = service.serve(connection).await {
+                eprintln!("a connection for registration ended: {error}");
+            }
+        });
+    }
+    Ok(())
 }
 
 /// Becomes true when the process is asked to end.
