@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 mod recovery;
+mod smoke;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -42,6 +43,12 @@ pub enum Command {
     },
     /// Say what runs.
     Status,
+    /// Prove on a cluster that is up that volumes, snapshots and restores from snapshots work.
+    Smoke {
+        /// Where.
+        #[arg(long, default_value = "origin")]
+        cluster: Which,
+    },
     /// Kill the lab at its worst moments, and prove that it comes up each time and goes without a trace.
     Recovery(Up),
     /// Print the path of a cluster's kubeconfig.
@@ -94,6 +101,7 @@ pub fn run(command: &Command) -> Result<()> {
             which.names().iter().try_for_each(|name| lab.destroy_cluster_and_driver_state(*name))
         }
         Command::Recovery(up) => recovery::run(&Options { recreate: false, ..up.options() }),
+        Command::Smoke { cluster } => cluster.names().iter().try_for_each(|name| smoke::run(*name)),
         Command::Status => status(&Lab::open(&console)?),
         Command::Kubeconfig { cluster } => {
             let lab = Lab::open(&console)?;
