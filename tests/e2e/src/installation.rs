@@ -1,0 +1,187 @@
+//! One installation of Longshore per run, in both clusters, by its own chart.
+
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use longshore_lab::{ClusterName, Lab, Minio, Silent};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::kinds;
+use crate::wait::SETTLE;
+
+/// Where the operator lives.
+pub const OPERATOR_NAMESPACE: &str = "longshore";
+/// Where movers and Secrets live.
+pub const PROTECTED_NAMESPACE: &str = "longshore-movers";
+/// A second protected namespace, for scenarios that put a quota on it.
+pub const QUOTA_NAMESPACE: &str = "longshore-movers-quota";
+/// Longshore's image on the nodes.
+pub const IMAGE: &str = "localhost/longshore:dev";
+/// Image with a shell and tools.
+pub const WORKLOAD_IMAGE: &str = "localhost/workload:dev";
+
+/// Marks namespaces that scenarios made.
+pub(crate) const SCENARIO_LABEL: &str = "longshore-e2e";
+
+/// The lab with Longshore installed.
+pub struct Site {
+    /// The lab.
+    pub lab: Lab,
+    /// Where backups are made.
+    pub origin: Cluster,
+    /// Where most restores are made.
+    pub fresh: Cluster,
+    /// The object store.
+    pub minio: Minio,
+    /// A few letters that no other run has.
+    pub run: String,
+    /// The command line program, built from this checkout.
+    pub longshore: std::path::PathBuf,
+}
+
+static SITE: OnceLock<std::result::Result<Site, String>> = OnceLock::new();
+
+/// The lab with Longshore installed; the first caller installs it.
+///
+/// # Errors
+/// When the lab is not up, or the installation fails.
+pub fn site() -> Result<&'static Site> {
+    SITE.get_or_init(|| Site::prepare().map_err(|error| format!("{error:?}")))
+        .as_ref()
+        .map_err(|error| anyhow::anyhow!("the installation failed: {error}"))
+}
+
+/// Source and target namespace of the one pair that the installation allows to restore across.
+pub fn allowed_pair(run: &str) -> (String, String) {
+    (format!("e2e-allowed-source-{run}"), format!("e2e-allowed-target-{run}"))
+}
+
+impl Site {
+    fn prepare() -> Result<Self> {
+        let lab = Lab::open(&Silent)?;
+        let minio = lab.minio();
+        let [origin, fresh] = [ClusterName::Origin, ClusterName::Fresh].map(|name| lab.cluster(name));
+        ensure!(
+            minio.is_running() && origin.is_healthy() && fresh.is_healthy(),
+            "the lab is not up: run `cargo xtask lab up` (`cargo xtask test` does it by itself)"
+        );
+        let (origin, fresh) = (Cluster::connect(origin)?, Cluster::connect(fresh)?);
+        let archive = lab.longshore_archive(&Silent)?;
+        let version = archive.file_name().context("the archive has no name")?.to_string_lossy().into_owned();
+        let longshore = longshore_lab::cargo::build(lab.paths(), &[("longshore-cli", "longshore")], &Silent)?;
+        let site = Self {
+            longshore: longshore.into_iter().next().context("the command line was not built")?,
+            run: run_name()?,
+            lab,
+            origin,
+            fresh,
+            minio,
+        };
+        let helm = site.lab.helm(&Silent)?;
+        for cluster in [&site.origin, &site.fresh] {
+            remove_leftovers(cluster)?;
+            cluster.lab.load_image(&archive)?;
+            site.install(cluster, &helm, &version)
+                .with_context(|| format!("could not install Longshore in {}", cluster.lab.name))?;
+        }
+        Ok(site)
+    }
+
+    fn install(&self, cluster: &Cluster, helm: &std::path::Path, version: &str) -> Result<()> {
+        let (repository, tag) = IMAGE.rsplit_once(':').context("the image has no tag")?;
+        let (source, target) = allowed_pair(&self.run);
+        let values = json!({
+            "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+            "protectedNamespaces": [PROTECTED_NAMESPACE, QUOTA_NAMESPACE],
+            "allowRestore": [format!("{source}={target}")],
+            // A new image under the old tag must give a new pod.
+            "podAnnotations": {"longshore-e2e/image": version},
+            // Every scenario runs at trace level, so that the search for secrets sees all there is to see.
+            "logLevel": "trace",
+        });
+        let mut file = tempfile(&values)?;
+        let chart = longshore_lab::Paths::checkout().join("charts/longshore");
+        let mut command = Command::new(helm);
+        command.args(["upgrade", "--install", "longshore"]).arg(chart).arg("--values").arg(file.path());
+        command.args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"]);
+        command.arg("--kubeconfig").arg(cluster.lab.kubeconfig());
+        let output = command.output().context("could not start helm")?;
+        if !output.status.success() {
+            let pods = cluster.lab.kubectl(&["-n", OPERATOR_NAMESPACE, "get", "pods", "-o", "wide"]);
+            let logs =
+                cluster.lab.kubectl(&["-n", OPERATOR_NAMESPACE, "logs", "--tail=20", "deployment/longshore"]);
+            bail!("helm: {}\n{pods:?}\n{logs:?}", String::from_utf8_lossy(&output.stderr));
+        }
+        file.remove();
+        Ok(())
+    }
+
+    /// The cluster's operator pod that lives now.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn operator_pod(&self, cluster: &Cluster) -> Result<Value> {
+        let pods = cluster.list(&kinds::POD, OPERATOR_NAMESPACE, "app.kubernetes.io/component=operator")?;
+        let mut living = pods.into_iter().filter(|pod| {
+            pod["metadata"]["deletionTimestamp"].is_null() && pod["status"]["phase"] == "Running"
+        });
+        let pod = living.next().context("no operator runs")?;
+        ensure!(living.next().is_none(), "more than one operator runs");
+        Ok(pod)
+    }
+}
+
+/// What an earlier run left: its scenarios' namespaces, and Secrets in the protected ones.
+fn remove_leftovers(cluster: &Cluster) -> Result<()> {
+    let left = cluster.list(&kinds::NAMESPACE, "", SCENARIO_LABEL)?;
+    let names: Vec<&str> = left.iter().filter_map(|namespace| namespace["metadata"]["name"].as_str()).collect();
+    for name in &names {
+        cluster.delete(&kinds::NAMESPACE, "", name)?;
+    }
+    for name in names {
+        cluster.wait_gone(&kinds::NAMESPACE, "", name, SETTLE).context(
+            "namespaces of an earlier run do not go; if its runs need an operator that is broken, take the lab down",
+        )?;
+    }
+    for namespace in [PROTECTED_NAMESPACE, QUOTA_NAMESPACE] {
+        for secret in cluster.list(&kinds::SECRET, namespace, SCENARIO_LABEL)? {
+            let name = secret["metadata"]["name"].as_str().context("a Secret without name")?;
+            cluster.delete(&kinds::SECRET, namespace, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn run_name() -> Result<String> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let letters = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut rest = seconds;
+    let mut name = String::new();
+    for _ in 0..5 {
+        let digit = usize::try_from(rest % 36)?;
+        name.insert(0, char::from(letters[digit]));
+        rest /= 36;
+    }
+    Ok(name)
+}
+
+struct ValuesFile(std::path::PathBuf);
+
+impl ValuesFile {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    fn remove(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn tempfile(values: &Value) -> Result<ValuesFile> {
+    let path = std::env::temp_dir().join(format!("longshore-e2e-{}.json", std::process::id()));
+    std::fs::write(&path, values.to_string())?;
+    Ok(ValuesFile(path))
+}

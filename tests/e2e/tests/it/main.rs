@@ -1,0 +1,3 @@
+//! The scenarios, a module per topic.
+
+mod road;
