@@ -213,8 +213,7 @@ fn remove_everything(paths: &Paths, clusters: &[Cluster]) -> Result<()> {
     let state = paths.state();
     sweep::marked_processes(state, state)?;
     clusters.iter().try_for_each(Cluster::destroy)?;
-    sweep::unmount_below(state)?;
-    sweep::detach_loops_below(state)?;
+    sweep::release_storage(state)?;
     network::remove_bridge()?;
     host::restore(paths)?;
     sweep::remove_folder(state)

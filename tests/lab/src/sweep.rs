@@ -4,13 +4,16 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
 
 use crate::process::{self, MARKER};
-use crate::shell::{run, succeeds, wait_until};
+use crate::shell::{succeeds, wait_until};
+
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// Kills every process whose environment carries the marker of `state`, and whose arguments name something under `folder`.
 pub(crate) fn marked_processes(state: &Path, folder: &Path) -> Result<()> {
@@ -103,23 +106,25 @@ fn collect_folders(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Unmounts everything under `folder`, innermost first.
-pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
-    for _ in 0..10 {
-        let mounts = mounts_below(folder)?;
-        if mounts.is_empty() {
-            return Ok(());
+/// Unmounts everything under `folder`, innermost first, and detaches the loop devices whose file lies there.
+///
+/// Both in turns: a mount is busy as long as a loop device has a file of it open, and that device as long as it is mounted. A mount is torn
+/// off while busy only at the end, because a device whose file is on it could not be recognised any more.
+pub(crate) fn release_storage(folder: &Path) -> Result<()> {
+    let start = Instant::now();
+    wait_until(&format!("release of mounts and loop devices in {}", folder.display()), RELEASE, || {
+        let mut flags = UnmountFlags::NOFOLLOW;
+        if start.elapsed() > RELEASE / 2 {
+            flags |= UnmountFlags::DETACH;
         }
-        for mount in mounts.iter().rev() {
-            let flags = rustix::mount::UnmountFlags::NOFOLLOW;
-            if rustix::mount::unmount(mount, flags).is_err() {
-                let _ = rustix::mount::unmount(mount, flags | rustix::mount::UnmountFlags::DETACH);
-            }
+        for mount in mounts_below(folder)?.iter().rev() {
+            let _ = unmount(mount, flags);
         }
-    }
-    let left = mounts_below(folder)?;
-    anyhow::ensure!(left.is_empty(), "could not unmount {left:?}");
-    Ok(())
+        for device in loops_below(folder)? {
+            succeeds("losetup", &["--detach".as_ref(), device.as_os_str()]);
+        }
+        Ok(mounts_below(folder)?.is_empty() && loops_below(folder)?.is_empty())
+    })
 }
 
 /// The mount points under `folder`, in the order they were made.
@@ -136,14 +141,6 @@ fn unescape(field: &str) -> PathBuf {
         text = text.replace(code, plain);
     }
     PathBuf::from(text)
-}
-
-/// Detaches the loop devices whose file lies under `folder`.
-pub(crate) fn detach_loops_below(folder: &Path) -> Result<()> {
-    for device in loops_below(folder)? {
-        run("losetup", &["--detach".as_ref(), device.as_os_str()])?;
-    }
-    wait_until("release of loop devices", Duration::from_secs(10), || Ok(loops_below(folder)?.is_empty()))
 }
 
 fn loops_below(folder: &Path) -> Result<Vec<PathBuf>> {

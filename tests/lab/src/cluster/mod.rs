@@ -176,8 +176,7 @@ impl Cluster {
         }
         sweep::marked_processes(state, &self.folder)?;
         sweep::remove_control_groups(&self.control_group())?;
-        sweep::unmount_below(&self.folder)?;
-        sweep::detach_loops_below(&self.folder)?;
+        sweep::release_storage(&self.folder)?;
         network::remove(&self.addresses)?;
         sweep::remove_network_records(&self.folder.join("containerd"));
         sweep::remove_dead_shim_sockets();
