@@ -87,16 +87,13 @@ impl VolumeLeaf {
         Ok(Self { profile: Profile::A4k, runs })
     }
 
-    pub(crate) fn locations(&self) -> Vec<Location> {
-        run_locations(&self.runs)
-    }
 }
 
-pub(crate) fn run_locations(runs: &[Run]) -> Vec<Location> {
+pub(crate) fn run_references(runs: &[Run]) -> Vec<([u8; 32], Location)> {
     runs.iter()
         .filter_map(|run| match run {
             Run::Hole { .. } => None,
-            Run::Chunk(chunk) => Some(chunk.location),
+            Run::Chunk(chunk) => Some((chunk.id.0, chunk.location)),
         })
         .collect()
 }

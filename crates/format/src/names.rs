@@ -88,6 +88,11 @@ pub fn config(repository: RepositoryId, revision: u32) -> String {
     format!("{CONFIG}{repository}/{revision:08}")
 }
 
+/// The prefix of the configurations of one repository.
+pub fn config_revisions(repository: RepositoryId) -> String {
+    format!("{CONFIG}{repository}/")
+}
+
 /// The key of a snapshot record: the one point where a run commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotKey {

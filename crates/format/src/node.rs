@@ -1,10 +1,10 @@
 //! Nodes of volume maps and file trees: a canonical part, which the id covers, and hints, which it does not.
 
 use crate::{
-    FormatError, Location, PackId,
+    FormatError, Location, NodeRef, PackId,
     bytes::{Put, Reader},
     hint::{HintPlace, Hints, encode_hints},
-    map::{VolumeInterior, VolumeLeaf},
+    map::{VolumeInterior, VolumeLeaf, run_references},
     tree::{Directory, DirectoryIndex, FileIndex, FileRuns},
 };
 
@@ -45,15 +45,16 @@ impl Node {
         out
     }
 
-    /// The locations of all references, in the order in which the canonical part names them.
-    pub fn locations(&self) -> Vec<Location> {
+    /// All references, in the order in which the canonical part names them: the bytes of the id, and the location.
+    pub fn references(&self) -> Vec<([u8; 32], Location)> {
+        let node = |node: &NodeRef| (node.id.0, node.location);
         match self {
-            Self::VolumeLeaf(node) => node.locations(),
-            Self::VolumeInterior(node) => node.children.iter().map(|child| child.node.location).collect(),
-            Self::Directory(node) => node.locations(),
-            Self::DirectoryIndex(node) => node.parts.iter().map(|part| part.node.location).collect(),
-            Self::FileRuns(node) => node.locations(),
-            Self::FileIndex(node) => node.parts.iter().map(|part| part.node.location).collect(),
+            Self::VolumeLeaf(leaf) => run_references(&leaf.runs),
+            Self::VolumeInterior(interior) => interior.children.iter().map(|child| node(&child.node)).collect(),
+            Self::Directory(directory) => directory.references(),
+            Self::DirectoryIndex(index) => index.parts.iter().map(|part| node(&part.node)).collect(),
+            Self::FileRuns(file) => run_references(&file.runs),
+            Self::FileIndex(index) => index.parts.iter().map(|part| node(&part.node)).collect(),
         }
     }
 

@@ -49,9 +49,9 @@ impl Directory {
         Ok(Self { entries })
     }
 
-    pub(crate) fn locations(&self) -> Vec<Location> {
+    pub(crate) fn references(&self) -> Vec<([u8; 32], Location)> {
         let mut out = Vec::new();
-        self.entries.iter().for_each(|entry| entry.locations(&mut out));
+        self.entries.iter().for_each(|entry| entry.references(&mut out));
         out
     }
 }
@@ -113,9 +113,6 @@ impl FileRuns {
         Ok(Self { runs: decode_runs(reader, hints, RUNS_PER_NODE_MAX)? })
     }
 
-    pub(crate) fn locations(&self) -> Vec<Location> {
-        crate::map::run_locations(&self.runs)
-    }
 }
 
 /// A part of a file's runs.

@@ -1,31 +1,50 @@
 //! The repository: content-addressed, encrypted storage of volumes and file trees on top of an object store.
 //!
-//! Start with `Repository`. Everything that writes goes through a `BackupSession`; `commit` is the one place where a
-//! snapshot comes into being. The bytes are defined in `docs/format.md`.
+//! Start with [`Repository`]. Everything that writes goes through a [`BackupSession`]; its `commit` is the one place where
+//! a snapshot comes into being. The bytes are defined in `docs/format.md`. All calls block: call them from ordinary
+//! threads, not from async tasks.
 //!
-//! # Planned surface (signatures being filled in; this list is what the mover and the command line build on)
-//! ```text
-//! Repository::init(store: Arc<dyn Store>, password: &Secret, cost: KdfCost) -> Result<Repository>
-//! Repository::open(store, password) -> Result<Repository>
-//! Repository::open_or_init_empty(store, password, cost) -> Result<(Repository, Opened)>      Opened::{Existing, Initialised}
-//!   .source_id(&SourceIdentity) -> SourceId          SourceIdentity::{Pvc{cluster_uid,namespace,pvc}, Path{host,path}}
-//!   .volume_splitter() -> VolumeSplitter   .file_splitter() -> FileSplitter      (crates/splitter types, keyed)
-//!   .snapshots() -> Result<Vec<Snapshot>>            Snapshot { key: SnapshotKey{source,run,attempt}, record: SnapshotRecord }
-//!   .resolve("latest" | run id | unique prefix) -> Result<Snapshot>
-//!   .find_run(SourceId, RunId) -> Result<Option<Snapshot>>   .latest_of(SourceId) -> Result<Option<Snapshot>>
-//!   .begin_backup(SourceId, RunId, BackupOptions) -> Result<BackupSession>
-//!   .open_volume(&Snapshot) -> Result<VolumeReader>  .open_tree(&Snapshot) -> Result<TreeReader>
-//!   .read_chunk(&ChunkRef) -> Result<Vec<u8>>
-//!   .read_chunks(&[ChunkRef], &(dyn Fn(usize, &[u8]) -> Result<(), E> + Sync)) -> Result<(), ReadError<E>>   batched, parallel
-//!   .check(&CheckOptions, &progress) -> Result<CheckReport>
-//! BackupSession (Sync, share by &):
-//!   .put_chunk(&[u8], near: Option<&ChunkRef>) -> Result<ChunkRef>     near = chunk of the parent at the same place
-//!   .volume_writer(size_bytes) -> VolumeWriter       .put_span(index, Vec<Run>) from any thread; .finish() -> VolumeRoot
-//!                                                    Run::{Hole{length_bytes}, Chunk(ChunkRef)}
-//!   .tree_writer() -> TreeWriter                     .directory() -> DirectoryWriter: .push(TreeEntry) in name order, .finish() -> NodeRef
-//!                                                    .file() -> FileWriter: .push(Run).., .finish() -> FileContent
-//!   .stats() -> SessionStats                         .commit(SnapshotRecord) -> Result<Committed>   Committed::{New, AlreadyCommitted}(Snapshot)
-//! VolumeReader: .size_bytes(), .span_count(), .span(index) -> Result<Option<Vec<Run>>>   (None: the whole span is a hole)
-//! TreeReader:   .root(), .directory(&NodeRef) -> iterator of Result<TreeEntry>, .file_runs(&FileContent) -> iterator of Result<Run>
-//! ```
-//! All calls block; call them from ordinary threads (not from async tasks).
+//! # Invariants
+//! - A snapshot record exists only after every pack and index segment it needs is durable.
+//! - Nothing is ever overwritten or deleted.
+//! - Every byte that was read is authenticated and compared with its id before anybody sees it.
+//!
+//! # Does not know
+//! Kubernetes, files, devices, wall clocks (callers pass times), the process environment.
+
+mod check;
+mod error;
+mod frame;
+mod index;
+mod io;
+mod open;
+mod pack;
+mod read;
+mod record;
+mod session;
+mod snapshots;
+mod tree;
+mod volume;
+
+pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
+pub use error::{Class, RepoError};
+pub use longshore_crypto::Secret;
+pub use longshore_format::{
+    ChunkId, ChunkRef, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,
+    map::SPAN_BYTES,
+    names::SnapshotKey,
+    slot::KdfCost,
+    snapshot::{Content, KubernetesVolume, SnapshotRecord, SnapshotStats, SourceIdentity},
+    tree::{Entry, EntryContent, EntryKind, INLINE_BYTES_MAX, Time, Xattr},
+};
+pub use longshore_splitter as splitter;
+pub use longshore_store as store;
+pub use open::{Opened, Repository};
+pub use read::ReadError;
+pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
+pub use snapshots::Snapshot;
+pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
+pub use volume::{VolumeReader, VolumeWriter};
+
+/// Name and version of this software, as it stands in records.
+pub(crate) const SOFTWARE: &str = concat!("longshore ", env!("CARGO_PKG_VERSION"));

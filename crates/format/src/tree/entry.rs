@@ -213,10 +213,10 @@ impl Entry {
         })
     }
 
-    pub(crate) fn locations(&self, out: &mut Vec<Location>) {
+    pub(crate) fn references(&self, out: &mut Vec<([u8; 32], Location)>) {
         match &self.content {
-            EntryContent::Runs(runs) => out.extend(crate::map::run_locations(runs)),
-            EntryContent::File(node) | EntryContent::Directory(node) => out.push(node.location),
+            EntryContent::Runs(runs) => out.extend(crate::map::run_references(runs)),
+            EntryContent::File(node) | EntryContent::Directory(node) => out.push((node.id.0, node.location)),
             EntryContent::None | EntryContent::Inline(_) | EntryContent::Symlink(_) => {}
         }
     }

@@ -1,0 +1,229 @@
+use longshore_crypto::CryptoError;
+use longshore_format::FormatError;
+use longshore_store::StoreError;
+use thiserror::Error;
+
+/// What failed. The closed set behind reasons in conditions, exit codes and metric labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The store; its own class says how.
+    Store(longshore_store::Class),
+    /// Stored bytes are not what they should be, or are missing.
+    Corrupt,
+    /// Written by a newer version.
+    Unsupported,
+    /// The password opens no key slot.
+    WrongPassword,
+    /// There is no repository here.
+    NoRepository,
+    /// There already is a repository here.
+    AlreadyInitialised,
+    /// Other objects are here, so no repository is made.
+    NotEmpty,
+    /// No snapshot matches, or several do.
+    SnapshotNotFound,
+    /// The caller broke a rule of the interface.
+    Misuse,
+    /// The machine failed: memory, randomness, or a computation that did not verify.
+    Machine,
+}
+
+impl Class {
+    /// A stable word for reasons and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store(class) => class.as_str(),
+            Self::Corrupt => "Corrupt",
+            Self::Unsupported => "Unsupported",
+            Self::WrongPassword => "WrongPassword",
+            Self::NoRepository => "NoRepository",
+            Self::AlreadyInitialised => "AlreadyInitialised",
+            Self::NotEmpty => "NotEmpty",
+            Self::SnapshotNotFound => "SnapshotNotFound",
+            Self::Misuse => "Misuse",
+            Self::Machine => "Machine",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Store(class) if class.is_transient())
+    }
+}
+
+/// A failed operation on a repository.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// A request to the store failed.
+    #[error("the store did not do what the repository needs")]
+    Store {
+        /// The request and its cause.
+        #[from]
+        source: StoreError,
+    },
+    /// An object's bytes are not of its format.
+    #[error("object {object} is malformed")]
+    Format {
+        /// The object.
+        object: String,
+        /// What is wrong.
+        #[source]
+        source: FormatError,
+    },
+    /// An object did not open with this repository's keys.
+    #[error("object {object} cannot be opened")]
+    Seal {
+        /// The object.
+        object: String,
+        /// What is wrong.
+        #[source]
+        source: CryptoError,
+    },
+    /// An object's content is not what its name or its id says.
+    #[error("object {object} holds other content than its id says")]
+    WrongContent {
+        /// The object.
+        object: String,
+    },
+    /// A computation on secrets failed.
+    #[error("a cryptographic operation failed")]
+    Crypto {
+        /// Which.
+        #[from]
+        source: CryptoError,
+    },
+    /// A chunk or node is in no pack that can be found.
+    #[error("{what} {id} is missing from the repository")]
+    Missing {
+        /// A chunk or a node.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// The object `repo` is not there.
+    #[error("there is no repository at {location}")]
+    NoRepository {
+        /// Where.
+        location: String,
+    },
+    /// The object `repo` is already there.
+    #[error("there already is a repository at {location}")]
+    AlreadyInitialised {
+        /// Where.
+        location: String,
+    },
+    /// A repository is only made where nothing else is.
+    #[error("{location} is not empty (it holds {example}), so no repository is made there")]
+    NotEmpty {
+        /// Where.
+        location: String,
+        /// One of the objects.
+        example: String,
+    },
+    /// No key slot opens with the password.
+    #[error("the password opens none of the repository's {slots} key slot(s)")]
+    WrongPassword {
+        /// Slots that were tried.
+        slots: usize,
+    },
+    /// The repository has no readable key slot or configuration.
+    #[error("the repository at {location} has no {what}")]
+    Incomplete {
+        /// Where.
+        location: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// No snapshot has this id.
+    #[error("no snapshot matches {wanted:?}")]
+    SnapshotNotFound {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several snapshots have ids that begin so.
+    #[error("{count} snapshots match {wanted:?}; give more of the id")]
+    SnapshotAmbiguous {
+        /// What was asked for.
+        wanted: String,
+        /// How many match.
+        count: usize,
+    },
+    /// A snapshot of the other kind was given.
+    #[error("the snapshot holds a {found}, not a {wanted}")]
+    WrongKind {
+        /// What it holds.
+        found: &'static str,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+    /// A frame that was just sealed does not open to the same bytes: bad memory or processor.
+    #[error("sealed data did not verify before upload: memory or processor of this machine are faulty")]
+    Verification,
+    /// Compression failed.
+    #[error("compression failed")]
+    Compression {
+        /// The library's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The session failed earlier; this says why.
+    #[error("the session has failed")]
+    SessionFailed {
+        /// The first failure.
+        #[source]
+        source: std::sync::Arc<RepoError>,
+    },
+    /// The caller broke a rule of the interface.
+    #[error("misuse of the repository: {rule}")]
+    Misuse {
+        /// The rule.
+        rule: &'static str,
+    },
+    /// The background runtime could not be started, or a task of it died.
+    #[error("the repository's input and output threads failed")]
+    Runtime {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl RepoError {
+    /// The closed class of this error.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Store { source } => Class::Store(source.class()),
+            Self::Format { source, .. } => match source.class() {
+                longshore_format::Class::Unsupported => Class::Unsupported,
+                longshore_format::Class::Corrupt => Class::Corrupt,
+            },
+            Self::Seal { .. } | Self::WrongContent { .. } | Self::Missing { .. } | Self::Incomplete { .. } => {
+                Class::Corrupt
+            }
+            Self::Crypto { source } => match source.class() {
+                longshore_crypto::Class::WrongPassword => Class::WrongPassword,
+                longshore_crypto::Class::Corrupt => Class::Corrupt,
+                longshore_crypto::Class::Machine => Class::Machine,
+            },
+            Self::NoRepository { .. } => Class::NoRepository,
+            Self::AlreadyInitialised { .. } => Class::AlreadyInitialised,
+            Self::NotEmpty { .. } => Class::NotEmpty,
+            Self::WrongPassword { .. } => Class::WrongPassword,
+            Self::SnapshotNotFound { .. } | Self::SnapshotAmbiguous { .. } => Class::SnapshotNotFound,
+            Self::WrongKind { .. } | Self::Misuse { .. } => Class::Misuse,
+            Self::Verification | Self::Compression { .. } | Self::Runtime { .. } => Class::Machine,
+            Self::SessionFailed { source } => source.class(),
+        }
+    }
+
+    pub(crate) fn format(object: &str) -> impl FnOnce(FormatError) -> Self {
+        let object = object.to_owned();
+        move |source| Self::Format { object, source }
+    }
+
+    pub(crate) fn seal(object: &str) -> impl FnOnce(CryptoError) -> Self {
+        let object = object.to_owned();
+        move |source| Self::Seal { object, source }
+    }
+}

@@ -1,0 +1,200 @@
+//! Finding chunks and nodes by id, in bounded memory, and writing level-0 segments.
+
+mod cache;
+mod segment;
+
+pub(crate) use segment::{IndexedPack, encode_segment};
+
+use crate::{RepoError, io::Io};
+use cache::PageCache;
+use longshore_crypto::RepositoryKeys;
+use longshore_format::{
+    Place, SegmentId,
+    index::find_in_page,
+    names::{self, PackKind},
+};
+use segment::OpenSegment;
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+/// Memory for heads of segments: filters of about 30 million chunks (4 TiB of unique data). Segments beyond it are not
+/// asked when chunks are written, which costs space and is never wrong; readers open them when needed.
+pub(crate) const HEADS_BYTES_MAX: usize = 48 << 20;
+/// Pages kept in memory, of 64 KiB.
+const PAGES_MAX: usize = 192;
+/// Heads read at once when the index is opened.
+const HEADS_AT_ONCE: usize = 16;
+
+/// The index of a repository as it was when it was opened, and what this process added.
+pub(crate) struct Index {
+    keys: Arc<RepositoryKeys>,
+    io: Arc<Io>,
+    state: RwLock<State>,
+    opened: Mutex<bool>,
+    pages: Mutex<PageCache>,
+    page_reads: AtomicU64,
+    has_unheld: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    segments: Vec<Arc<OpenSegment>>,
+    heads_bytes: usize,
+    /// Segments whose heads do not fit into memory.
+    unheld: Vec<SegmentId>,
+}
+
+impl Index {
+    pub(crate) fn new(keys: Arc<RepositoryKeys>, io: Arc<Io>) -> Self {
+        Self {
+            keys,
+            io,
+            state: RwLock::default(),
+            opened: Mutex::new(false),
+            pages: Mutex::new(PageCache::new(PAGES_MAX)),
+            page_reads: AtomicU64::new(0),
+            has_unheld: AtomicBool::new(false),
+        }
+    }
+
+    /// Pages read from the store so far.
+    pub(crate) fn page_reads(&self) -> u64 {
+        self.page_reads.load(Relaxed)
+    }
+
+    /// Looks for an id for deduplication: only segments whose heads are in memory are asked.
+    pub(crate) fn find(&self, kind: PackKind, id: &[u8; 32]) -> Result<Option<Place>, RepoError> {
+        self.ensure_open()?;
+        let segments = self.segments();
+        self.find_in(&segments, kind, id, None)
+    }
+
+    /// Looks for an id wherever it may be, leaving out one place that is known to be bad.
+    pub(crate) fn find_anywhere(
+        &self,
+        kind: PackKind,
+        id: &[u8; 32],
+        but: Option<Place>,
+    ) -> Result<Option<Place>, RepoError> {
+        self.ensure_open()?;
+        if let Some(place) = self.find_in(&self.segments(), kind, id, but)? {
+            return Ok(Some(place));
+        }
+        let unheld = self.state.read().unwrap_or_else(PoisonError::into_inner).unheld.clone();
+        for segment in unheld {
+            let open = OpenSegment::open(&self.keys, &self.io, segment)?;
+            if let Some(place) = self.find_in(&[Arc::new(open)], kind, id, but)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds a segment that this process has just stored.
+    pub(crate) fn add(&self, id: SegmentId, bytes: &[u8]) -> Result<(), RepoError> {
+        let segment = OpenSegment::from_bytes(&self.keys, id, bytes)?;
+        self.hold(segment);
+        Ok(())
+    }
+
+    /// All segments, for check.
+    pub(crate) fn segment_ids(&self) -> Result<Vec<SegmentId>, RepoError> {
+        let listed = self.io.list(names::INDEX_LEVEL_0)?;
+        Ok(listed.iter().filter_map(|object| names::parse_index_segment(&object.name)).collect())
+    }
+
+    /// Reads a whole segment and proves every byte of it; calls `each` with every entry.
+    pub(crate) fn read_segment(
+        &self,
+        id: SegmentId,
+        mut each: impl FnMut(PackKind, [u8; 32], Place),
+    ) -> Result<(), RepoError> {
+        let segment = OpenSegment::open(&self.keys, &self.io, id)?;
+        for page in 0..segment.page_count() {
+            let plain = segment.read_page(&self.keys, &self.io, page)?;
+            let name = segment.name();
+            for entry in longshore_format::index::decode_page(&plain).map_err(RepoError::format(name))? {
+                let (kind, place) = entry.place(segment.head()).map_err(RepoError::format(name))?;
+                each(kind, entry.id, place);
+            }
+        }
+        Ok(())
+    }
+
+    fn segments(&self) -> Vec<Arc<OpenSegment>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).segments.clone()
+    }
+
+    fn find_in(
+        &self,
+        segments: &[Arc<OpenSegment>],
+        kind: PackKind,
+        id: &[u8; 32],
+        but: Option<Place>,
+    ) -> Result<Option<Place>, RepoError> {
+        for segment in segments {
+            if !segment.head().filter.may_hold(id) {
+                continue;
+            }
+            let Some(page) = segment.head().page_of(id) else { continue };
+            let plain = self.page(segment, page)?;
+            let name = segment.name();
+            let Some(entry) = find_in_page(&plain, id).map_err(RepoError::format(name))? else { continue };
+            let (found_kind, place) = entry.place(segment.head()).map_err(RepoError::format(name))?;
+            if found_kind == kind && but.is_none_or(|but| but.pack != place.pack) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn page(&self, segment: &Arc<OpenSegment>, page: u32) -> Result<Arc<Vec<u8>>, RepoError> {
+        let key = (segment.id(), page);
+        if let Some(plain) = self.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(plain);
+        }
+        // Not under the lock: two threads may read one page twice, which only costs a request.
+        let plain = Arc::new(segment.read_page(&self.keys, &self.io, page)?);
+        self.page_reads.fetch_add(1, Relaxed);
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).put(key, plain.clone());
+        Ok(plain)
+    }
+
+    fn hold(&self, segment: OpenSegment) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let bytes = segment.head().memory_bytes();
+        if state.heads_bytes + bytes > HEADS_BYTES_MAX {
+            state.unheld.push(segment.id());
+            if !self.has_unheld.swap(true, Relaxed) {
+                tracing::warn!("the index is larger than its memory; some stored chunks will be stored again");
+            }
+        } else {
+            state.heads_bytes += bytes;
+            state.segments.push(Arc::new(segment));
+        }
+    }
+
+    fn ensure_open(&self) -> Result<(), RepoError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if *opened {
+            return Ok(());
+        }
+        let ids = self.segment_ids()?;
+        for some in ids.chunks(HEADS_AT_ONCE) {
+            let results: Vec<_> = std::thread::scope(|scope| {
+                let handles: Vec<_> = some
+                    .iter()
+                    .map(|id| scope.spawn(|| OpenSegment::open(&self.keys, &self.io, *id)))
+                    .collect();
+                handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
+            });
+            for result in results {
+                self.hold(result?);
+            }
+        }
+        *opened = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! A backup session: the only thing that writes.
+//!
+//! Any number of threads call [`BackupSession::put_chunk`]; each works in a lane of its own, run to completion: hash,
+//! look up, compress, seal, verify, append. Full packs go to the uploads. Memory: [`LANES_MAX`] open packs of 16 MiB, one
+//! for nodes, [`uploads::IN_FLIGHT_BYTES_MAX`] in flight, 48 MiB of index heads, 12 MiB of index pages, about 48 MiB of
+//! ids known to this session: some 240 MiB at most, whatever the size of volume and repository.
+
+mod commit;
+mod known;
+mod nodes;
+mod stats;
+mod uploads;
+
+pub use commit::{Committed, SnapshotDraft, WrittenContent};
+pub use stats::SessionStats;
+
+use crate::{RepoError, Repository, frame::FrameWriter, pack::PackBuilder};
+use known::{Claim, Known};
+use longshore_crypto::random_bytes;
+use longshore_format::{
+    ChunkRef, Location, RunId, SourceId,
+    names::PackKind,
+};
+use nodes::NodeQueue;
+use stats::Counters;
+use std::{
+    cell::Cell,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+use uploads::Uploads;
+
+/// Lanes for chunks, hence open data packs. More threads than lanes share them.
+pub(crate) const LANES_MAX: usize = 4;
+
+/// How often a session makes its work findable for whoever comes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// An index segment is written when this many bytes of packs are durable since the last one.
+    pub index_after_bytes: u64,
+    /// And when this much time has passed.
+    pub index_after: std::time::Duration,
+}
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self { index_after_bytes: 1 << 30, index_after: std::time::Duration::from_secs(60) }
+    }
+}
+
+/// A backup in progress. Dropping it without `commit` leaves only what later sessions can use or prune finds.
+pub struct BackupSession<'r> {
+    repository: &'r Repository,
+    source: SourceId,
+    run: RunId,
+    session: [u8; 16],
+    lanes: Vec<Mutex<Lane>>,
+    known: Known,
+    nodes: NodeQueue,
+    uploads: Uploads,
+    counters: Counters,
+    pack_number_next: AtomicU64,
+}
+
+/// What one thread at a time fills.
+struct Lane {
+    writer: FrameWriter,
+    open: Option<PackBuilder>,
+}
+
+impl std::fmt::Debug for BackupSession<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackupSession").field("source", &self.source).field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Begins a backup of a source. The run's UID is the id of the snapshot to be.
+    pub fn begin_backup(
+        &self,
+        source: SourceId,
+        run: RunId,
+        options: BackupOptions,
+    ) -> Result<BackupSession<'_>, RepoError> {
+        let lane_count = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, LANES_MAX);
+        let level = self.config.compression_level;
+        let mut lanes = Vec::with_capacity(lane_count);
+        for _ in 0..lane_count {
+            lanes.push(Mutex::new(Lane { writer: FrameWriter::new(level)?, open: None }));
+        }
+        Ok(BackupSession {
+            repository: self,
+            source,
+            run,
+            session: random_bytes()?,
+            lanes,
+            known: Known::new(),
+            nodes: NodeQueue::new(FrameWriter::new(level)?),
+            uploads: Uploads::new(self.io.clone(), self.keys.clone(), self.index.clone(), options),
+            counters: Counters::default(),
+            pack_number_next: AtomicU64::new(0),
+        })
+    }
+}
+
+thread_local! {
+    /// Which lane a thread works in; given out in turn.
+    static LANE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+static LANE_NEXT: AtomicUsize = AtomicUsize::new(0);
+
+impl<'r> BackupSession<'r> {
+    /// The repository that the session writes to.
+    pub fn repository(&self) -> &'r Repository {
+        self.repository
+    }
+
+    /// The run that the session belongs to.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// What the session did so far.
+    pub fn stats(&self) -> SessionStats {
+        self.counters.now(&self.uploads, &self.repository.index)
+    }
+
+    /// Stores a chunk unless the repository has it. `near` is the parent's chunk at the same place, if there is one:
+    /// when it is the same, nothing needs to be looked up.
+    ///
+    /// Blocks while too many bytes are in flight. Once a session has failed, every call fails.
+    pub fn put_chunk(&self, plain: &[u8], near: Option<&ChunkRef>) -> Result<ChunkRef, RepoError> {
+        self.uploads.check()?;
+        let length_bytes = u32::try_from(plain.len()).map_err(|_| RepoError::Misuse { rule: "chunks are small" })?;
+        let id = self.repository.keys.chunk_id(plain);
+        self.counters.chunk(plain.len());
+        let chunk = |location| ChunkRef { id, length_bytes, location };
+        if let Some(near) = near
+            && near.id == id
+            && matches!(near.location, Location::Stored(_))
+        {
+            return Ok(chunk(near.location));
+        }
+        let claim = match self.known.claim(id.0) {
+            Claim::Known(location) => return Ok(chunk(location)),
+            Claim::Mine(claim) => claim,
+        };
+        if let Some(place) = self.repository.index.find(PackKind::Data, &id.0)? {
+            let location = Location::Stored(place);
+            claim.resolve(location);
+            return Ok(chunk(location));
+        }
+        let location = self.append_chunk(&id.0, plain)?;
+        claim.resolve(location);
+        self.counters.new_chunk(plain.len());
+        self.after_append()?;
+        Ok(chunk(location))
+    }
+
+    /// Makes everything stored so far findable for other sessions. Called by itself from time to time.
+    pub fn checkpoint(&self) -> Result<(), RepoError> {
+        self.drain_nodes(true)?;
+        self.seal_data_lanes()?;
+        self.seal_node_lane()?;
+        self.uploads.wait_all()?;
+        self.uploads.write_index()?;
+        self.known.forget(&self.uploads);
+        Ok(())
+    }
+
+    fn append_chunk(&self, id: &[u8; 32], plain: &[u8]) -> Result<Location, RepoError> {
+        let mut lane = self.lane();
+        let target = self.repository.config.pack_bytes as usize;
+        if lane.open.as_ref().is_some_and(|open| !open.has_room(plain.len(), target)) {
+            self.seal_lane(&mut lane)?;
+        }
+        let Lane { writer, open } = &mut *lane;
+        let open = match open {
+            Some(open) => open,
+            none => none.insert(self.new_pack(PackKind::Data)?),
+        };
+        let slot = open.append(&self.repository.keys, writer, id, plain)?;
+        Ok(Location::Open {
+            pack_number: open.number,
+            slot: slot.slot,
+            offset_bytes: slot.offset_bytes,
+            length_bytes: slot.length_bytes,
+        })
+    }
+
+    fn after_append(&self) -> Result<(), RepoError> {
+        if self.uploads.write_index_if_due()? {
+            self.known.forget(&self.uploads);
+        }
+        Ok(())
+    }
+
+    fn new_pack(&self, kind: PackKind) -> Result<PackBuilder, RepoError> {
+        let number = self.pack_number_next.fetch_add(1, Relaxed);
+        let capacity = match kind {
+            PackKind::Data => self.repository.config.pack_bytes as usize + (64 << 10),
+            PackKind::Meta => 1 << 20,
+        };
+        PackBuilder::new(&self.repository.keys, kind, number, self.session, capacity)
+    }
+
+    fn lane(&self) -> MutexGuard<'_, Lane> {
+        let number = LANE.with(|lane| {
+            let number = lane.get().unwrap_or_else(|| LANE_NEXT.fetch_add(1, Relaxed));
+            lane.set(Some(number));
+            number
+        });
+        self.lanes[number % self.lanes.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seal_lane(&self, lane: &mut Lane) -> Result<(), RepoError> {
+        match lane.open.take() {
+            Some(open) if !open.is_empty() => self.uploads.submit(open.finish(&self.repository.keys)?),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn seal_data_lanes(&self) -> Result<(), RepoError> {
+        for lane in &self.lanes {
+            self.seal_lane(&mut lane.lock().unwrap_or_else(PoisonError::into_inner))?;
+        }
+        Ok(())
+    }
+}
