@@ -30,7 +30,7 @@ pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
 pub use error::{Class, RepoError};
 pub use longshore_crypto::Secret;
 pub use longshore_format::{
-    ChunkId, ChunkRef, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,
+    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,
     map::SPAN_BYTES,
     names::SnapshotKey,
     slot::KdfCost,

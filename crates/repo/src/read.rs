@@ -28,6 +28,11 @@ const PACK_KEYS_MAX: usize = 4096;
 pub(crate) struct PackKeys(Mutex<HashMap<PackId, Arc<SealKey>>>);
 
 impl Repository {
+    /// The id that these bytes have as a chunk of this repository.
+    pub fn chunk_id(&self, plain: &[u8]) -> ChunkId {
+        self.keys.chunk_id(plain)
+    }
+
     /// Reads one chunk.
     pub fn read_chunk(&self, chunk: &ChunkRef) -> Result<Vec<u8>, RepoError> {
         let plain = self.read_object(PackKind::Data, &chunk.id.0, chunk.location, |plain| {

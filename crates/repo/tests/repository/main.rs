@@ -1,0 +1,4 @@
+//! The repository as its users see it, on real stores.
+
+mod support;
+mod volume;
