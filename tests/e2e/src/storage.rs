@@ -95,7 +95,11 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn create(site: &Site, name: &str) -> Result<Self> {
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn create(site: &Site, name: &str) -> Result<Self> {
         site.minio.create_bucket(name)?;
         Ok(Self { client: site.minio.client()?, name: name.to_owned() })
     }
@@ -122,6 +126,14 @@ impl Bucket {
     /// The store's.
     pub fn get(&self, key: &str) -> Result<Vec<u8>> {
         self.client.get(&self.name, key)
+    }
+
+    /// Puts an object.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        self.client.put(&self.name, key, bytes)
     }
 
     /// Removes every object.

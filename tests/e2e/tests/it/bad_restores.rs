@@ -1,0 +1,136 @@
+//! Restores that ask for what cannot be had, or must not be had.
+
+use anyhow::{Context, Result, ensure};
+use longshore_e2e::{PROTECTED_NAMESPACE, Scenario, VolumeMode, allowed_pair, kinds, text, tree};
+use serde_json::{Value, json};
+
+#[test]
+fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Result<()> {
+    Scenario::play("restore-fields", |scenario| {
+        let fresh = &scenario.site.fresh;
+        let backup = made(scenario, VolumeMode::Block, "head -c 8000000 /dev/urandom > /dev/disk; sync")?;
+        let good = scenario.restore_spec(&backup)?;
+        let reference = text(&backup, "/status/resticrepository")?;
+        let set = |pointer: &str, value: Value| -> Result<Value> {
+            let mut spec = good.clone();
+            *spec.pointer_mut(pointer).with_context(|| format!("no {pointer}"))? = value;
+            Ok(spec)
+        };
+        let source = "/volumeSnapshotMoverBackupRef/sourcePVCData";
+        let reference_at = "/volumeSnapshotMoverBackupRef/resticrepository";
+        let other_run = reference.replacen(text(&backup, "/metadata/uid")?, "00000000-0000-4000-8000-000000000000", 1);
+        let stolen = reference.replacen(&scenario.namespace, "somebody-else", 1);
+        let restic = "s3:s3.example.com/bucket/openshift-adp/app/snapcontent-1-pvc";
+        let mut cases = vec![
+            ("no-secret", "SecretReferenceMissing", set("/resticSecretRef", Value::Null)?),
+            ("no-backup", "BackupReferenceMissing", set("/volumeSnapshotMoverBackupRef", Value::Null)?),
+            ("no-namespace", "ProtectedNamespaceMissing", set("/protectedNamespace", Value::Null)?),
+            ("no-reference", "RepositoryReferenceMissing", set(reference_at, Value::Null)?),
+            ("no-size", "SourcePVCDataMissing", set(&format!("{source}/size"), Value::Null)?),
+            ("bad-size", "SourcePVCDataInvalid", set(&format!("{source}/size"), "much".into())?),
+            ("unprotected", "NamespaceNotProtected", set("/protectedNamespace", "default".into())?),
+            ("malformed", "RepositoryReferenceInvalid", set(reference_at, "longshore://half".into())?),
+            ("restic", "OldResticRepository", set(reference_at, restic.into())?),
+            ("unknown", "RestorePointNotFound", set(reference_at, other_run.into())?),
+            ("stolen", "NamespaceNotAllowed", set(reference_at, stolen.into())?),
+            ("no-class", "StorageClassNotFound", set(&format!("{source}/storageClassName"), "nobody-knows".into())?),
+            ("small", "VolumeTooSmall", set(&format!("{source}/size"), "12Mi".into())?),
+        ];
+        let mut taken = good.clone();
+        taken["targetPVC"] = json!({"name": "taken"});
+        cases.push(("taken", "TargetPVCExists", taken));
+        let claim = longshore_e2e::application::claim(
+            &scenario.namespace,
+            "taken",
+            "lab-ext4-wait",
+            VolumeMode::Filesystem,
+            "16Mi",
+        );
+        let claim = fresh.create(&claim)?;
+        let mut runs = Vec::new();
+        for (name, _, spec) in &cases {
+            runs.push(scenario.start(fresh, &kinds::RESTORE, name, spec)?);
+        }
+        for (run, (_, reason, _)) in runs.iter().zip(&cases) {
+            run.failed(reason)?;
+            run.left_nothing()?;
+        }
+        let after = fresh.need(&kinds::PVC, &scenario.namespace, "taken")?;
+        ensure!(claim["metadata"]["uid"] == after["metadata"]["uid"], "somebody's PVC was replaced");
+        ensure!(claim["spec"] == after["spec"], "somebody's PVC was changed");
+        scenario.repository().check()
+    })
+}
+
+#[test]
+fn a_tree_that_does_not_fit_its_new_volume_fails_by_name() -> Result<()> {
+    Scenario::play("small-tree", |scenario| {
+        let backup =
+            made(scenario, VolumeMode::Filesystem, "head -c 24000000 /dev/urandom > /data/random; sync")?;
+        let mut spec = scenario.restore_spec(&backup)?;
+        spec["volumeSnapshotMoverBackupRef"]["sourcePVCData"]["size"] = "16Mi".into();
+        let restore = scenario.start(&scenario.site.fresh, &kinds::RESTORE, "small", &spec)?;
+        restore.failed("VolumeTooSmall")?;
+        restore.left_nothing()?;
+        scenario.repository().check()
+    })
+}
+
+#[test]
+fn a_class_whose_driver_takes_no_snapshots_is_refused_before_data_moves() -> Result<()> {
+    Scenario::play("no-snapshots", |scenario| {
+        let fresh = &scenario.site.fresh;
+        let class = format!("{}-plain", scenario.namespace);
+        fresh.lab.apply(&json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": class}, "provisioner": "plain.example.com"}).to_string())?;
+        let backup = made(scenario, VolumeMode::Filesystem, "echo some > /data/file")?;
+        let mut spec = scenario.restore_spec(&backup)?;
+        spec["volumeSnapshotMoverBackupRef"]["sourcePVCData"]["storageClassName"] = class.clone().into();
+        let restore = scenario.start(fresh, &kinds::RESTORE, "plain", &spec)?;
+        restore.failed("VolumeSnapshotClassNotFound")?;
+        restore.left_nothing()?;
+        spec["volumeSnapshotMoverBackupRef"]["volumeSnapshotClassName"] = Value::Null;
+        let restore = scenario.start(fresh, &kinds::RESTORE, "plain-without-class", &spec)?;
+        restore.failed("VolumeSnapshotClassNotFound")?;
+        restore.left_nothing()?;
+        fresh.lab.kubectl(&["delete", "storageclass", &class]).map(drop)
+    })
+}
+
+#[test]
+fn a_point_of_another_namespace_is_restored_only_where_an_administrator_allowed_it() -> Result<()> {
+    Scenario::play("allowed", |scenario| {
+        let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
+        let (source, target) = allowed_pair(&scenario.site.run);
+        scenario.make_namespace(origin, &source, "privileged")?;
+        scenario.make_namespace(fresh, &target, "privileged")?;
+        let (claim, mode) = ("data", VolumeMode::Filesystem);
+        origin.create(&longshore_e2e::application::claim(&source, claim, "lab-ext4", mode, "16Mi"))?;
+        let script = format!("seq 1 1000 > /data/numbers; sync\n{}", tree::fingerprint(mode));
+        let run = |cluster, namespace: &str, pod: &str, script: &str| {
+            longshore_e2e::application::run_script(cluster, namespace, pod, script, Some((claim, mode)))
+        };
+        let before = run(origin, &source, "fill", &script)?;
+        let snapshot = longshore_e2e::application::snapshot(origin, &source, "first", "lab-delete", claim)?;
+        let spec = json!({"volumeSnapshotContent": {"name": snapshot.content},
+            "protectedNamespace": PROTECTED_NAMESPACE, "resticSecretRef": {"name": scenario.secret}});
+        let backup = scenario.start_in(origin, &kinds::BACKUP, (&source, "first"), &spec)?.completed()?;
+        let mut spec = scenario.restore_spec(&backup)?;
+        spec["targetPVC"] = json!({"name": claim});
+
+        let refused = scenario.start(fresh, &kinds::RESTORE, "theft", &spec)?;
+        refused.failed("NamespaceNotAllowed")?;
+        refused.left_nothing()?;
+        scenario.start_in(fresh, &kinds::RESTORE, (&target, "allowed"), &spec)?.completed()?;
+        let after = run(fresh, &target, "look", tree::fingerprint(mode))?;
+        ensure!(tree::difference(&before, &after).is_none(), "{:?}", tree::difference(&before, &after));
+        Ok(())
+    })
+}
+
+/// A backup of a small volume.
+fn made(scenario: &Scenario, mode: VolumeMode, script: &str) -> Result<Value> {
+    scenario.fill("data", "lab-ext4", mode, "32Mi", script)?;
+    let snapshot = scenario.snapshot("first", "data")?;
+    scenario.back_up("first", &snapshot)?.completed()
+}
