@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 mod recovery;
+mod services;
 mod smoke;
 
 use anyhow::Result;
@@ -49,6 +50,8 @@ pub enum Command {
         #[arg(long, default_value = "origin")]
         cluster: Which,
     },
+    /// Prove on the origin that object stores, audit log, driver faults and restarts of components work.
+    Services,
     /// Kill the lab at its worst moments, and prove that it comes up each time and goes without a trace.
     Recovery(Up),
     /// Print the path of a cluster's kubeconfig.
@@ -102,6 +105,7 @@ pub fn run(command: &Command) -> Result<()> {
         }
         Command::Recovery(up) => recovery::run(&Options { recreate: false, ..up.options() }),
         Command::Smoke { cluster } => cluster.names().iter().try_for_each(|name| smoke::run(*name)),
+        Command::Services => services::run(),
         Command::Status => status(&Lab::open(&console)?),
         Command::Kubeconfig { cluster } => {
             let lab = Lab::open(&console)?;
