@@ -1,3 +1,7 @@
-//! The engine on the command line and the mover entry point
+//! `longshore`: see the library of the same name.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longshore_cli::run(std::env::args_os())
+}

@@ -53,12 +53,10 @@ impl TreeTarget {
         Arc::clone(&self.root)
     }
 
-    /// Bytes that the target's file system has left for this process, and bytes it has in all.
-    pub fn free_bytes(&self) -> Result<(u64, u64), VolumeError> {
-        let status =
-            rustix::fs::fstatvfs(&self.root.fd).map_err(VolumeError::stat(&self.root.shared.path))?;
-        let unit = status.f_frsize;
-        Ok((status.f_bavail.saturating_mul(unit), status.f_blocks.saturating_mul(unit)))
+    /// Bytes that the target's file system has for files, used ones included.
+    pub fn size_bytes(&self) -> Result<u64, VolumeError> {
+        let status = rustix::fs::fstatvfs(&self.root.fd).map_err(VolumeError::stat(&self.root.shared.path))?;
+        Ok(status.f_blocks.saturating_mul(status.f_frsize))
     }
 
     /// Returns when everything in the target's file system is durable.

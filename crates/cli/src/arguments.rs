@@ -1,0 +1,233 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Backs up volumes and folders into an encrypted, deduplicating repository and brings them back.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but for unreadable files, 4 snapshot or path not found, 10 no repository
+there, 12 wrong password, 130 interrupted.
+
+S3 and other stores are set up by their usual variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …).
+The password comes from --password-file, LONGSHORE_PASSWORD_FILE or LONGSHORE_PASSWORD.";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct GlobalArguments {
+    /// The repository: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
+    #[arg(long, short, global = true, env = "LONGSHORE_REPOSITORY", value_name = "REPOSITORY")]
+    pub repo: Option<String>,
+    /// File that holds the repository's password; a line break at its end is left out
+    #[arg(long, global = true, env = "LONGSHORE_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Form of what is printed on stdout, and of errors
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub output: OutputForm,
+    /// How progress is shown on stderr: a bar on a terminal and plain lines elsewhere, unless told otherwise
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub progress: ProgressForm,
+    /// How much is logged on stderr
+    #[arg(long, global = true, value_enum, env = "LONGSHORE_LOG", value_name = "LEVEL")]
+    pub log_level: Option<Level>,
+    /// Form of log lines
+    #[arg(long, global = true, value_enum, env = "LONGSHORE_LOG_FORMAT", value_name = "FORM")]
+    pub log_format: Option<OutputForm>,
+}
+
+/// Form of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs; documents carry a version and only ever gain fields.
+    Json,
+}
+
+/// Form of progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressForm {
+    /// A bar on a terminal, plain lines elsewhere.
+    #[default]
+    Auto,
+    /// A line every few seconds.
+    Plain,
+    /// One JSON object a line.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Failures only.
+    Error,
+    /// What a person should look at.
+    Warn,
+    /// One line a stage.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Every object.
+    Trace,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new repository
+    Init,
+    /// Back up a block device, a disk image or a folder; prints the snapshot's id
+    Backup(BackupArguments),
+    /// Bring a snapshot back to a block device, an image file or a folder
+    Restore(RestoreArguments),
+    /// List the snapshots of the repository, oldest first
+    Snapshots(SnapshotsArguments),
+    /// List files of a snapshot of a folder
+    Ls(LsArguments),
+    /// Check the repository's structure; with --read-data every byte
+    Check(CheckArguments),
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the versions of program and repository format
+    Version,
+    /// Run as a mover's pod: the task comes from LONGSHORE_JOB, credentials from a mounted Secret
+    #[command(hide = true)]
+    Mover(MoverArguments),
+    /// Print this command line's reference as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// `longshore backup`
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// Block device, disk image or folder
+    pub path: PathBuf,
+    /// Make the repository if the place is empty
+    #[arg(long)]
+    pub init: bool,
+    /// Name of this machine in the snapshot; snapshots of one host and path share history
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// A label for the snapshot; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
+    /// Read every file, also those that look unchanged since the last snapshot
+    #[arg(long)]
+    pub force: bool,
+    /// Do not enter other file systems below the folder
+    #[arg(long)]
+    pub one_file_system: bool,
+}
+
+/// `longshore restore`
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// Snapshot: its id, a unique prefix of it, or `latest`
+    pub snapshot: String,
+    /// Block device or image file for a volume, folder for files
+    pub target: PathBuf,
+    /// Remove what the folder holds beside the snapshot's files
+    #[arg(long)]
+    pub delete: bool,
+    /// Leave owner and group of files to whoever runs this
+    #[arg(long)]
+    pub skip_owner: bool,
+    /// Leave out attributes that only a fully privileged process may set, instead of failing
+    #[arg(long)]
+    pub skip_privileged_xattrs: bool,
+}
+
+/// `longshore snapshots`
+#[derive(Debug, Args)]
+pub struct SnapshotsArguments {
+    /// Only snapshots whose source contains this text (namespace/pvc or host:path)
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+}
+
+/// `longshore ls`
+#[derive(Debug, Args)]
+pub struct LsArguments {
+    /// Snapshot: its id, a unique prefix of it, or `latest`
+    pub snapshot: String,
+    /// Folder or file within the snapshot
+    #[arg(default_value = "/")]
+    pub path: PathBuf,
+    /// Go into folders
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+}
+
+/// `longshore check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Read, decrypt and compare every stored byte
+    #[arg(long)]
+    pub read_data: bool,
+}
+
+/// `longshore mover`
+#[derive(Debug, Args)]
+pub struct MoverArguments {
+    /// Folder of the mounted Secret
+    #[arg(long, value_name = "FOLDER", default_value = longshore_job::CREDENTIALS_DIR)]
+    pub credentials: PathBuf,
+    /// Where a Filesystem volume is mounted
+    #[arg(long, value_name = "FOLDER", default_value = longshore_job::FILESYSTEM_PATH)]
+    pub filesystem: PathBuf,
+    /// Where a Block volume appears
+    #[arg(long, value_name = "DEVICE", default_value = longshore_job::BLOCK_PATH)]
+    pub block: PathBuf,
+    /// Where the result is left
+    #[arg(long, value_name = "FILE", default_value = longshore_job::TERMINATION_MESSAGE_PATH)]
+    pub result: PathBuf,
+    /// Leave out attributes that the pod's rights cannot restore, instead of failing
+    #[arg(long)]
+    pub skip_privileged_xattrs: bool,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn labels_need_a_key() {
+        assert_eq!(parse_label("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert!(parse_label("=b").is_err());
+        assert!(parse_label("ab").is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! `longshore init`
+
+use serde::Serialize;
+
+use crate::arguments::GlobalArguments;
+use crate::settings::Access;
+use crate::{Failure, output};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    repository: String,
+    id: String,
+}
+
+pub fn run(global: &GlobalArguments) -> Result<u8, Failure> {
+    let access = Access::from(global)?;
+    let repository = access.init()?;
+    let made = Made { repository: access.location().to_owned(), id: repository.id().to_string() };
+    output::print(global.output, "Repository", &made, |out| {
+        writeln!(out, "{}", made.id)?;
+        eprintln!("made a repository at {}; without its password nobody can read it, keep it safe", made.repository);
+        Ok(())
+    })?;
+    Ok(0)
+}

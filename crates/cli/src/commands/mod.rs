@@ -1,0 +1,39 @@
+//! One module a verb.
+
+mod backup;
+mod check;
+mod init;
+mod ls;
+mod restore;
+mod snapshots;
+mod version;
+
+pub use snapshots::SnapshotView;
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Command};
+use crate::{Failure, mover};
+
+/// Runs the verb that was asked for and returns the exit code of a command that did its work.
+pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Init => init::run(&global),
+        Command::Backup(verb) => backup::run(&global, &verb),
+        Command::Restore(verb) => restore::run(&global, &verb),
+        Command::Snapshots(verb) => snapshots::run(&global, &verb),
+        Command::Ls(verb) => ls::run(&global, &verb),
+        Command::Check(verb) => check::run(&global, &verb),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut std::io::stdout());
+            Ok(0)
+        }
+        Command::Version => version::run(&global),
+        Command::Mover(verb) => Ok(mover::run(&global, &verb)),
+        Command::Reference => {
+            print!("{}", crate::reference::markdown());
+            Ok(0)
+        }
+    }
+}

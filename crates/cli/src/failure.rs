@@ -1,0 +1,116 @@
+//! How a command fails: one reason, one exit code, one way of saying it.
+
+use longshore_job::Reason;
+use longshore_mover::MoverError;
+use serde::Serialize;
+
+use crate::OutputForm;
+use crate::output::DOCUMENT_VERSION;
+
+/// Exit code of a backup that is committed but misses unreadable files.
+pub const EXIT_INCOMPLETE: u8 = 3;
+/// Exit code of a wrong command line.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code after Ctrl-C.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// The end of a command that did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// Word for programs.
+    pub reason: String,
+    /// What happened, for people; with its causes.
+    pub message: String,
+    /// What to do about it.
+    pub advice: Option<&'static str>,
+    /// Exit code of the process.
+    pub exit_code: u8,
+    /// The reason from the closed list of movers that comes nearest.
+    pub cause: Reason,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    version: u32,
+    kind: &'static str,
+    reason: &'a str,
+    message: &'a str,
+    advice: Option<&'static str>,
+    exit_code: u8,
+}
+
+impl Failure {
+    /// A wrong command line or setting.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { reason: "Usage".into(), message: message.into(), advice: None, exit_code: EXIT_USAGE, cause: Reason::InvalidJob }
+    }
+
+    /// Something that was named is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { reason: "NotFound".into(), message: message.into(), advice: None, exit_code: 4, cause: Reason::RestorePointNotFound }
+    }
+
+    /// Anything else that went wrong.
+    pub fn internal(error: &anyhow::Error) -> Self {
+        Self::of(Reason::Internal, format!("{error:#}"))
+    }
+
+    /// A failure with a reason of the closed list. Reasons that another attempt may mend end a command with 1: nobody retries
+    /// it but the person who reads the message.
+    pub fn of(reason: Reason, message: String) -> Self {
+        let exit_code = if reason.is_transient() { 1 } else { reason.exit_code() };
+        let advice = (reason != Reason::Internal).then(|| reason.advice());
+        Self { reason: reason.as_str().into(), message, advice, exit_code, cause: reason }
+    }
+
+    /// Says it on stderr.
+    pub fn print(&self, form: OutputForm) {
+        match form {
+            OutputForm::Text => {
+                eprintln!("longshore: {}", self.message);
+                if let Some(advice) = self.advice {
+                    eprintln!("  {advice}");
+                }
+            }
+            OutputForm::Json => {
+                let document = Document {
+                    version: DOCUMENT_VERSION,
+                    kind: "Error",
+                    reason: &self.reason,
+                    message: &self.message,
+                    advice: self.advice,
+                    exit_code: self.exit_code,
+                };
+                eprintln!("{}", serde_json::to_string(&document).unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl From<MoverError> for Failure {
+    fn from(error: MoverError) -> Self {
+        if matches!(error, MoverError::Cancelled) {
+            return Self {
+                reason: "Interrupted".into(),
+                message: "interrupted; what was stored already is reused by the next run".into(),
+                advice: None,
+                exit_code: EXIT_INTERRUPTED,
+                cause: Reason::Interrupted,
+            };
+        }
+        Self::of(error.reason(), chain(&error))
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,174 @@
+//! From arguments and environment to an open repository.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use longshore_crypto::Secret;
+use longshore_job::Reason;
+use longshore_mover::MoverError;
+use longshore_repo::{KdfCost, Repository};
+use longshore_store::{OpenError, StoreSettings};
+
+use crate::Failure;
+use crate::arguments::GlobalArguments;
+use crate::failure::chain;
+
+/// Environment variable that holds the password itself.
+const PASSWORD: &str = "LONGSHORE_PASSWORD";
+/// Variables of these families belong to the store.
+const STORE_VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+/// The longest password file that is read.
+const PASSWORD_BYTES_MAX: u64 = 64 << 10;
+
+/// A repository's address and key.
+pub struct Access {
+    location: String,
+    settings: StoreSettings,
+    password: Secret,
+}
+
+impl Access {
+    /// From what a mounted Secret holds.
+    pub fn new(location: &str, settings: StoreSettings, password: Secret) -> Self {
+        Self { location: normal_location(location), settings, password }
+    }
+
+    /// From the command line and the environment.
+    pub fn from(global: &GlobalArguments) -> Result<Self, Failure> {
+        let Some(location) = global.repo.as_deref().filter(|location| !location.is_empty()) else {
+            return Err(Failure::usage("no repository: give --repo or set LONGSHORE_REPOSITORY"));
+        };
+        let password = match &global.password_file {
+            Some(file) => password_file(file)?,
+            None => match std::env::var(PASSWORD) {
+                Ok(password) => Secret::new(password.into_bytes()),
+                Err(_) => {
+                    return Err(Failure::usage(
+                        "no password: give --password-file, or set LONGSHORE_PASSWORD_FILE or LONGSHORE_PASSWORD",
+                    ));
+                }
+            },
+        };
+        if password.is_empty() {
+            return Err(Failure::usage("the password is empty"));
+        }
+        Ok(Self::new(location, StoreSettings::new(store_variables()), password))
+    }
+
+    /// Where the repository is, as the user wrote it.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Opens the repository that is there.
+    pub fn open(&self) -> Result<Repository, Failure> {
+        Repository::open(self.store()?, &self.password).map_err(|error| self.failed(error.into()))
+    }
+
+    /// Makes a repository where there is none.
+    pub fn init(&self) -> Result<Repository, Failure> {
+        Repository::init(self.store()?, &self.password, KdfCost::STANDARD)
+            .map_err(|error| self.failed(error.into()))
+    }
+
+    /// Opens the repository that is there, or makes one if the place is empty.
+    pub fn open_or_init(&self) -> Result<Repository, Failure> {
+        let (repository, _) =
+            Repository::open_or_init_empty(self.store()?, &self.password, KdfCost::STANDARD)
+                .map_err(|error| self.failed(error.into()))?;
+        Ok(repository)
+    }
+
+    fn store(&self) -> Result<std::sync::Arc<dyn longshore_store::Store>, Failure> {
+        let (store, _counters) = longshore_store::open(&self.location, &self.settings).map_err(|error| {
+            let reason = match &error {
+                OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
+                _ => Reason::SecretKeyMissing,
+            };
+            Failure::of(reason, chain(&error))
+        })?;
+        Ok(store)
+    }
+
+    fn failed(&self, error: MoverError) -> Failure {
+        let mut failure = Failure::from(error);
+        failure.message = format!("repository {}: {}", self.location, failure.message);
+        failure
+    }
+}
+
+/// The store's variables of this process.
+pub fn store_variables() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| STORE_VARIABLES.iter().any(|family| name.starts_with(family)))
+        .collect()
+}
+
+fn password_file(file: &Path) -> Result<Secret, Failure> {
+    let failed = |error: std::io::Error| Failure::usage(format!("cannot read the password file {}: {error}", file.display()));
+    let size = std::fs::metadata(file).map_err(failed)?.len();
+    if size > PASSWORD_BYTES_MAX {
+        return Err(Failure::usage(format!("the password file {} is too large to hold a password", file.display())));
+    }
+    let mut bytes = std::fs::read(file).map_err(failed)?;
+    trim_line_break(&mut bytes);
+    Ok(Secret::new(bytes))
+}
+
+/// Removes one line break at the end: editors and `echo` add it, nobody means it.
+pub fn trim_line_break(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+}
+
+/// Turns restic's forms of an address, as Secrets of backup operators hold them, into ours.
+pub fn normal_location(text: &str) -> String {
+    let text = text.trim();
+    if let Some(rest) = text.strip_prefix("s3:")
+        && !rest.starts_with("http://")
+        && !rest.starts_with("https://")
+        && !rest.starts_with("//")
+    {
+        return format!("s3:https://{rest}");
+    }
+    for (restic, ours) in [("gs:", "gs://"), ("azure:", "az://")] {
+        if let Some((bucket, prefix)) = text.strip_prefix(restic).and_then(|rest| rest.split_once(':')) {
+            return format!("{ours}{bucket}/{}", prefix.trim_start_matches('/'));
+        }
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restic_addresses_are_understood() {
+        for (text, expected) in [
+            ("s3:s3.amazonaws.com/bucket/a", "s3:https://s3.amazonaws.com/bucket/a"),
+            ("s3:http://minio:9000/bucket", "s3:http://minio:9000/bucket"),
+            ("s3://bucket/a", "s3://bucket/a"),
+            ("gs:bucket:/a/b", "gs://bucket/a/b"),
+            ("azure:container:/a", "az://container/a"),
+            ("gs://bucket/a", "gs://bucket/a"),
+            ("/srv/repository\n", "/srv/repository"),
+        ] {
+            assert_eq!(normal_location(text), expected);
+        }
+    }
+
+    #[test]
+    fn one_line_break_is_not_part_of_a_password() {
+        for (text, expected) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("\n", "")] {
+            let mut bytes = text.as_bytes().to_vec();
+            trim_line_break(&mut bytes);
+            assert_eq!(bytes, expected.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `longshore` as its users run it: the real program, real files, a real repository in a folder.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod failures;
+mod json;
+mod kill;
+mod memory;
+mod mover;
+mod roundtrip;
+mod sandbox;
+mod secrets;

@@ -1,0 +1,224 @@
+//! The mover's entry point: a document and a Secret in, a result and an exit code out.
+
+use std::fs;
+use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use longshore_job::{
+    BackupSummary, BackupTask, CONTRACT_VERSION, JobDocument, JobResult, Outcome, ProgressLine, Reason,
+    RestorePointReference, RestoreSummary, RestoreTask, RunIdentity, SourceVolume, Task, VolumeMode,
+};
+
+use crate::roundtrip::nasty_tree;
+use crate::sandbox::{PASSWORD, Sandbox, assert_same_bytes, describe, image, texts};
+
+const RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11";
+
+struct Pod {
+    sandbox: Sandbox,
+}
+
+impl Pod {
+    fn new() -> Self {
+        let sandbox = Sandbox::empty();
+        let secret = sandbox.path("secret");
+        fs::create_dir(&secret).unwrap();
+        fs::write(secret.join("RESTIC_REPOSITORY"), sandbox.path("repository").to_str().unwrap()).unwrap();
+        fs::write(secret.join("RESTIC_PASSWORD"), PASSWORD).unwrap();
+        Self { sandbox }
+    }
+
+    fn command(&self, volume: &Path, task: Task, run: &str, namespace: &str, nobody: bool) -> Command {
+        let run = RunIdentity { uid: run.into(), namespace: namespace.into(), name: "run".into() };
+        let document = JobDocument { version: CONTRACT_VERSION, run, task, memory_bytes: 256 << 20 };
+        let path = |name: &str| self.sandbox.path(name).to_str().unwrap().to_owned();
+        let volume = volume.to_str().unwrap();
+        let arguments = [
+            "mover", "--credentials", &path("secret"), "--result", &path("result"), "--filesystem", volume, "--block", volume,
+        ];
+        let mut command = match nobody {
+            true => self.sandbox.command_of_nobody(&arguments),
+            false => self.sandbox.command(&arguments),
+        };
+        command.env("LONGSHORE_JOB", document.to_json().unwrap());
+        command
+    }
+
+    fn run(&self, volume: &Path, task: Task, run: &str, namespace: &str) -> (i32, Outcome) {
+        self.outcome(&mut self.command(volume, task, run, namespace, false))
+    }
+
+    fn outcome(&self, command: &mut Command) -> (i32, Outcome) {
+        let output = command.output().unwrap();
+        let (out, err) = texts(&output);
+        assert!(!out.contains(PASSWORD) && !err.contains(PASSWORD));
+        assert!(out.lines().all(|line| ProgressLine::parse(line).is_some()), "stdout is for progress: {out}");
+        let message = fs::read_to_string(self.sandbox.path("result")).unwrap_or_else(|_| panic!("no result\n{err}"));
+        fs::remove_file(self.sandbox.path("result")).unwrap();
+        let result = JobResult::from_termination_message(&message).unwrap_or_else(|| panic!("{message}"));
+        (output.status.code().unwrap(), result.outcome)
+    }
+
+    fn backup(&self, volume: &Path, mode: VolumeMode, run: &str) -> BackupSummary {
+        match self.run(volume, backup(mode), run, "shop") {
+            (0, Outcome::BackedUp(summary)) => summary,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn restore(&self, volume: &Path, mode: VolumeMode, run: &str) -> RestoreSummary {
+        match self.run(volume, restore(mode, run, &[]), "restore", "shop") {
+            (0, Outcome::Restored(summary)) => summary,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fails(&self, volume: &Path, task: Task, namespace: &str) -> (i32, Reason, String) {
+        match self.run(volume, task, RUN, namespace) {
+            (code, Outcome::Failed { reason, message }) => {
+                assert_eq!(code, i32::from(reason.exit_code()));
+                (code, reason, message)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn backup(mode: VolumeMode) -> Task {
+    let source = SourceVolume {
+        cluster_uid: "c0ffee".into(),
+        namespace: "shop".into(),
+        pvc_name: "data".into(),
+        pvc_uid: "pvc-uid".into(),
+        pvc_size: "1Gi".into(),
+        storage_class_name: "fast".into(),
+        volume_mode: mode,
+        access_modes: vec!["ReadWriteOnce".into()],
+        labels: [("app".to_owned(), "shop".to_owned())].into(),
+        driver: "lab.csi".into(),
+        fs_type: "ext4".into(),
+        volume_snapshot_class_name: "snapshots".into(),
+        snapshot_handle: "handle".into(),
+        snapshot_time: "2026-11-22T01:02:03Z".into(),
+    };
+    Task::Backup(Box::new(BackupTask { source }))
+}
+
+fn restore(mode: VolumeMode, run: &str, allowed: &[&str]) -> Task {
+    let reference = RestorePointReference {
+        cluster_uid: "c0ffee".into(),
+        namespace: "shop".into(),
+        pvc_name: "data".into(),
+        run: run.into(),
+        volume_mode: mode,
+    };
+    let allowed = allowed.iter().map(|name| (*name).to_owned()).collect();
+    Task::Restore(Box::new(RestoreTask { reference, allowed_source_namespaces: allowed }))
+}
+
+#[test]
+fn a_filesystem_goes_out_and_comes_back_and_its_record_tells_all() {
+    let pod = Pod::new();
+    let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    nasty_tree(&source);
+    fs::create_dir(source.join("lost+found")).unwrap();
+    fs::set_permissions(source.join("lost+found"), fs::Permissions::from_mode(0o700)).unwrap();
+    let summary = pod.backup(&source, VolumeMode::Filesystem, RUN);
+    assert_eq!(summary.snapshot_id, RUN);
+    assert!(summary.bytes_new > 0 && summary.files > 300 && !summary.already_committed);
+
+    let again = pod.backup(&source, VolumeMode::Filesystem, RUN);
+    assert!(again.already_committed, "a rerun only reports");
+    assert_eq!((again.bytes_read, again.files), (summary.bytes_read, summary.files));
+
+    fs::create_dir_all(target.join("lost+found")).unwrap();
+    let restored = pod.restore(&target, VolumeMode::Filesystem, RUN);
+    assert_eq!(restored.snapshot_id, RUN);
+    fs::remove_dir(target.join("lost+found")).unwrap();
+    fs::remove_dir(source.join("lost+found")).unwrap();
+    let without_root_time = |text: String| text.lines().filter(|line| !line.starts_with(".|")).collect::<Vec<_>>().join("\n");
+    assert_eq!(without_root_time(describe(&target)), without_root_time(describe(&source)));
+
+    let listed = pod.sandbox.ok(&["-o", "json", "snapshots"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let view = &listed["snapshots"][0];
+    assert_eq!(view["source"], "shop/data");
+    assert_eq!(view["time"], "2026-11-22T01:02:03Z");
+    assert_eq!(view["reference"], format!("longshore://c0ffee/shop/data/{RUN}?mode=Filesystem"));
+    let volume = &view["kubernetes"];
+    assert_eq!(volume["requestedBytes"], 1_u64 << 30);
+    assert_eq!((&volume["storageClass"], &volume["fsType"]), (&"fast".into(), &"ext4".into()));
+    assert_eq!((&volume["snapshotHandle"], &volume["pvcLabels"]["app"]), (&"handle".into(), &"shop".into()));
+}
+
+#[test]
+fn a_block_volume_goes_out_and_comes_back_and_latest_is_the_newest() {
+    let pod = Pod::new();
+    let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    image(&source, 100 << 20, &[(0, 10 << 20)]);
+    pod.backup(&source, VolumeMode::Block, RUN);
+    image(&source, 100 << 20, &[(0, 10 << 20), (50 << 20, 1 << 20)]);
+    let second = pod.backup(&source, VolumeMode::Block, "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c12");
+    assert!((1 << 20..2 << 20).contains(&second.bytes_new), "{second:?}");
+    pod.restore(&target, VolumeMode::Block, "latest");
+    assert_same_bytes(&source, &target);
+}
+
+#[test]
+fn every_refusal_has_its_reason() {
+    let pod = Pod::new();
+    let volume = pod.sandbox.path("volume");
+    image(&volume, 1 << 20, &[(0, 1000)]);
+    let (code, reason, _) = pod.fails(&volume, restore(VolumeMode::Block, RUN, &[]), "shop");
+    assert_eq!((code, reason), (10, Reason::RepositoryNotFound));
+    assert!(!pod.sandbox.path("repository").join("repo").exists(), "a restore makes no repository");
+    pod.backup(&volume, VolumeMode::Block, RUN);
+
+    let reason = |task, namespace: &str| pod.fails(&volume, task, namespace).1;
+    assert_eq!(reason(restore(VolumeMode::Block, "latest", &[]), "thief"), Reason::NamespaceNotAllowed);
+    assert_eq!(reason(restore(VolumeMode::Filesystem, RUN, &[]), "shop"), Reason::VolumeModeMismatch);
+    let other = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c99";
+    assert_eq!(reason(restore(VolumeMode::Block, other, &[]), "shop"), Reason::RestorePointNotFound);
+
+    fs::write(pod.sandbox.path("secret/RESTIC_PASSWORD"), "wrong").unwrap();
+    assert_eq!(reason(restore(VolumeMode::Block, RUN, &[]), "shop"), Reason::WrongKey);
+    fs::remove_file(pod.sandbox.path("secret/RESTIC_PASSWORD")).unwrap();
+    let (_, missing, message) = pod.fails(&volume, restore(VolumeMode::Block, RUN, &[]), "shop");
+    assert_eq!(missing, Reason::SecretKeyMissing);
+    assert!(message.contains("RESTIC_PASSWORD"), "{message}");
+}
+
+#[test]
+fn an_allowed_namespace_may_restore_and_a_missing_document_is_said() {
+    let pod = Pod::new();
+    let (volume, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    image(&volume, 1 << 20, &[(0, 1000)]);
+    pod.backup(&volume, VolumeMode::Block, RUN);
+    let (code, _) = pod.run(&target, restore(VolumeMode::Block, RUN, &["shop"]), RUN, "copy");
+    assert_eq!(code, 0);
+    assert_same_bytes(&volume, &target);
+
+    let result = pod.sandbox.path("result");
+    let output = pod.sandbox.run(&["mover", "--result", result.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let left = JobResult::from_termination_message(&fs::read_to_string(result).unwrap()).unwrap();
+    assert!(matches!(left.outcome, Outcome::Failed { reason: Reason::InvalidJob, .. }));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_fails_the_backup_of_a_cluster() {
+    let pod = Pod::new();
+    let source = pod.sandbox.path("volume");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("good"), b"good").unwrap();
+    fs::write(source.join("bad"), b"bad").unwrap();
+    fs::set_permissions(source.join("bad"), fs::Permissions::from_mode(0)).unwrap();
+    match pod.outcome(&mut pod.command(&source, backup(VolumeMode::Filesystem), RUN, "shop", true)) {
+        (1, Outcome::Failed { reason: Reason::SourceUnreadable, message }) => {
+            assert!(message.contains("1 file") && message.contains("volume/bad"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(pod.sandbox.ok(&["snapshots"]).contains("no snapshots"));
+}
