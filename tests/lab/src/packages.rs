@@ -52,6 +52,21 @@ pub fn install(reporter: &dyn Reporter) -> Result<()> {
         .with_context(|| format!("install by hand: apt-get install {}", packages.join(" ")))
 }
 
+/// Installs one more package, with what it needs, when `file` is not there. Its services are not started.
+///
+/// # Errors
+/// When apt fails.
+pub fn install_for(package: &str, file: &Path, reporter: &dyn Reporter) -> Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    reporter.line(&format!("installing Debian package {package}"));
+    let _guard = NoServices::begin()?;
+    apt(&["update", "-qq"])?;
+    apt(&["install", "-y", "-qq", "--no-install-recommends", package])
+        .with_context(|| format!("install by hand: apt-get install {package}"))
+}
+
 /// Where a tool is: an absolute path is looked at, a name is searched for.
 pub fn find(tool: &str) -> Option<PathBuf> {
     let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

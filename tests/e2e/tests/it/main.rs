@@ -2,8 +2,13 @@
 
 mod bad_credentials;
 mod bad_input;
+mod bad_luck;
 mod bad_restores;
 mod bucket;
 mod copies;
+mod database;
+mod independence;
+mod operator_killed;
+mod overhead;
 mod road;
 mod secrecy;

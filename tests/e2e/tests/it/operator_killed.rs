@@ -1,0 +1,88 @@
+//! The operator dies by SIGKILL at every step of a run; what is left to do is done, once.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use longshore_e2e::{
+    Cluster, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, WORK, audit, eventually, kinds, phase, processes, tree,
+};
+use serde_json::Value;
+
+/// Moments in the life of a run, in their order.
+const BACKUP_MOMENTS: &[&str] = &["created", "VolumeSnapshotContent", "PersistentVolumeClaim", "Job", "mover", "SnapshotBackupDone"];
+const RESTORE_MOMENTS: &[&str] = &["created", "PersistentVolumeClaim", "mover", "VolumeSnapshot", "SnapshotRestoreDone"];
+
+#[test]
+fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() -> Result<()> {
+    Scenario::play_alone("operator-killed", |scenario| {
+        let site = scenario.site;
+        let mode = VolumeMode::Filesystem;
+        let before = scenario.fill("data", "lab-ext4", mode, "96Mi", "head -c 60000000 /dev/urandom > /data/random; sync")?;
+        let snapshot = scenario.snapshot("first", "data")?;
+        let backup = scenario.back_up("first", &snapshot)?;
+        kill_at(scenario, &backup, chosen(BACKUP_MOMENTS))?;
+        let object = backup.completed()?;
+        backup.left_nothing()?;
+        made_once(&site.origin, &backup)?;
+        ensure!(scenario.repository().snapshots()?.len() == 1, "one run, one restore point");
+
+        let restore = scenario.restore_to(&site.fresh, "back", &object, "data")?;
+        kill_at(scenario, &restore, chosen(RESTORE_MOMENTS))?;
+        restore.completed()?;
+        made_once(&site.fresh, &restore)?;
+        let after = scenario.fingerprint(&site.fresh, "data", mode)?;
+        ensure!(tree::difference(&before, &after).is_none(), "{:?}", tree::difference(&before, &after));
+        Ok(())
+    })
+}
+
+/// All of them in the long variant; otherwise those where most is in flight.
+fn chosen(moments: &'static [&'static str]) -> Vec<&'static str> {
+    let all = cfg!(feature = "long");
+    moments.iter().copied().filter(|moment| all || !["created", "Job", "VolumeSnapshotContent"].contains(moment)).collect()
+}
+
+fn kill_at(scenario: &Scenario, run: &Run, moments: Vec<&str>) -> Result<()> {
+    for moment in moments {
+        eventually(&format!("moment {moment}"), WORK, || {
+            let object = run.object()?;
+            Ok(if is_past(run, &object, moment)? { Ok(()) } else { Err(object["status"].to_string()) })
+        })?;
+        println!("{}: killing the operator at {moment}, phase {}", run.kind.name, phase(&run.object()?));
+        processes::kill_operator(scenario.site, run.cluster)?;
+    }
+    Ok(())
+}
+
+/// Whether the moment is here, or over.
+fn is_past(run: &Run, object: &Value, moment: &str) -> Result<bool> {
+    if matches!(phase(object), "SnapshotBackupDone" | "SnapshotRestoreDone" | "Cleanup" | "Completed") {
+        return Ok(true);
+    }
+    let there = |kind| -> Result<bool> { Ok(!run.cluster.list(kind, "", &run.selector())?.is_empty()) };
+    match moment {
+        "created" => Ok(true),
+        "VolumeSnapshotContent" => there(&kinds::VOLUME_SNAPSHOT_CONTENT),
+        "VolumeSnapshot" => there(&kinds::VOLUME_SNAPSHOT),
+        "PersistentVolumeClaim" => there(&kinds::PVC),
+        "Job" => there(&kinds::JOB),
+        "mover" => {
+            let pods = run.cluster.list(&kinds::POD, PROTECTED_NAMESPACE, &run.selector())?;
+            Ok(pods.iter().any(|pod| pod["status"]["phase"] == "Running"))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// No child was made twice, whoever of the operators made it.
+fn made_once(cluster: &Cluster, run: &Run) -> Result<()> {
+    let mut made: BTreeMap<String, u32> = BTreeMap::new();
+    for request in audit::operator_requests(cluster)? {
+        let ours = request.answer["metadata"]["labels"]["longshore.dev/run-uid"] == run.uid.as_str();
+        if ours && request.verb == "create" && request.code < 300 {
+            *made.entry(format!("{} {}", request.resource, request.name)).or_default() += 1;
+        }
+    }
+    ensure!(!made.is_empty() && made.values().all(|count| *count == 1), "made more than once: {made:?}");
+    Ok(())
+}
