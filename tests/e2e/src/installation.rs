@@ -71,7 +71,7 @@ impl Site {
         let (origin, fresh) = (Cluster::connect(origin)?, Cluster::connect(fresh)?);
         let archive = lab.longshore_archive(&Silent)?;
         let version = archive.file_name().context("the archive has no name")?.to_string_lossy().into_owned();
-        let longshore = longshore_lab::cargo::build(lab.paths(), &[("longshore-cli", "longshore")], &Silent)?;
+        let longshore = longshore_lab::cargo::build(&[("longshore-cli", "longshore")], &Silent)?;
         let site = Self {
             longshore: longshore.into_iter().next().context("the command line was not built")?,
             run: run_name()?,
