@@ -22,7 +22,12 @@ impl<'p> ParentCursor<'p> {
         while self.next.as_ref().is_some_and(|entry| entry.name.as_slice() < name) {
             self.advance();
         }
-        if self.next.as_ref().is_some_and(|entry| entry.name == name) { self.next.take() } else { None }
+        if self.next.as_ref().is_none_or(|entry| entry.name != name) {
+            return None;
+        }
+        let found = self.next.take();
+        self.advance();
+        found
     }
 
     /// The subdirectory that `entry` names.
