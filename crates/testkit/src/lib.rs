@@ -1,1 +1,8 @@
-//! Fakes, fault store and conformance suites for tests
+//! What tests of several crates share: the conformance suite of stores, and a store that fails on command.
+//!
+//! A dev-dependency only. Must not know: the repository and what its bytes mean. First type to read: [`FaultStore`].
+
+pub mod conformance;
+mod fault;
+
+pub use fault::{Fault, FaultStore, Request};

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::hash::sha256_hex;
 use crate::paths::Paths;
-use crate::report::Reporter;
+use crate::report::{Reporter, while_saying};
 use crate::shell::output_of;
 
 /// Bump when the way of building changes without a change of the sources.
@@ -29,7 +29,14 @@ struct Module {
 const KUBERNETES: Module = Module {
     folder: "kubernetes",
     programs: &[("kubernetes", ".")],
-    names: &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"],
+    names: &[
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kube-proxy",
+        "kubelet",
+        "kubectl",
+    ],
     linker: "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4 \
              -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34",
 };
@@ -75,10 +82,11 @@ impl Programs {
         })
     }
 
-    /// For removing a lab, which needs no program.
-    pub(crate) fn absent() -> Self {
-        let none = PathBuf::new;
-        Self { kubernetes: none(), sidecars: none(), minio: none(), pause: none() }
+    /// The programs if they are built, and paths that lead nowhere for those that are not.
+    pub(crate) fn cached(paths: &Paths) -> Self {
+        let folder = |module| cached(paths, module).unwrap_or_default();
+        let [kubernetes, sidecars, minio, pause] = [&KUBERNETES, &SIDECARS, &MINIO, &PAUSE].map(folder);
+        Self { kubernetes, sidecars, minio, pause }
     }
 
     /// A part of Kubernetes, or kubectl.
@@ -106,6 +114,11 @@ impl Programs {
     }
 }
 
+/// MinIO alone, for tests that need an object store and no cluster; built when the cache does not have it.
+pub fn minio(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
+    Ok(build(paths, &MINIO, reporter)?.join("minio"))
+}
+
 /// Helm, built when the cache does not have it.
 pub fn helm(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
     Ok(build(paths, &HELM, reporter)?.join("helm"))
@@ -117,9 +130,9 @@ pub fn csi_sanity(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
 }
 
 fn build(paths: &Paths, module: &Module, reporter: &dyn Reporter) -> Result<PathBuf> {
-    let sources = Paths::checkout().join("tests/lab/go").join(module.folder);
+    let sources = sources(module);
+    let finished = cached(paths, module)?;
     let parent = paths.cache().join("bin");
-    let finished = parent.join(key(module, &sources)?);
     if finished.is_dir() {
         return Ok(finished);
     }
@@ -130,9 +143,11 @@ fn build(paths: &Paths, module: &Module, reporter: &dyn Reporter) -> Result<Path
         fs::remove_dir_all(&half)?;
     }
     fs::create_dir(&half)?;
-    for (name, package) in module.programs {
-        compile(&sources, &half.join(name), package, module.linker)?;
-    }
+    while_saying(reporter, &format!("building {}", module.folder), || {
+        let compile_one =
+            |(name, package): &(&str, &str)| compile(&sources, &half.join(name), package, module.linker);
+        module.programs.iter().try_for_each(compile_one)
+    })?;
     for name in module.names {
         symlink(module.programs[0].0, half.join(name))?;
     }
@@ -153,6 +168,15 @@ fn build(paths: &Paths, module: &Module, reporter: &dyn Reporter) -> Result<Path
     Ok(finished)
 }
 
+fn sources(module: &Module) -> PathBuf {
+    Paths::checkout().join("tests/lab/go").join(module.folder)
+}
+
+/// Where the built programs are, if they are.
+fn cached(paths: &Paths, module: &Module) -> Result<PathBuf> {
+    Ok(paths.cache().join("bin").join(key(module, &sources(module))?))
+}
+
 fn compile(sources: &Path, output: &Path, package: &str, linker: &str) -> Result<()> {
     let mut command = go(sources);
     command.args(["build", "-trimpath", "-ldflags", linker, "-o"]).arg(output).arg(package);
@@ -161,7 +185,7 @@ fn compile(sources: &Path, output: &Path, package: &str, linker: &str) -> Result
 
 fn go(sources: &Path) -> Command {
     let mut command = Command::new("go");
-    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly").env("GOTOOLCHAIN", "local");
+    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
     command
 }
 

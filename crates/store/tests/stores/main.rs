@@ -1,0 +1,13 @@
+//! Every store under the same suite, and what makes each of them special.
+
+mod folder;
+mod minio;
+mod retry;
+
+use longshore_store::memory;
+use longshore_testkit::conformance;
+
+#[tokio::test]
+async fn memory_keeps_every_promise() {
+    conformance::run(memory()).await;
+}
