@@ -28,8 +28,8 @@ pub use restore::{
 };
 pub use snapshot::{
     DeletionPolicy, SnapshotError, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
-    VolumeSnapshotContentSource, VolumeSnapshotContentSpec, VolumeSnapshotContentStatus, VolumeSnapshotSource,
-    VolumeSnapshotSpec, VolumeSnapshotStatus,
+    VolumeSnapshotContentSource, VolumeSnapshotContentSpec, VolumeSnapshotContentStatus,
+    VolumeSnapshotSource, VolumeSnapshotSpec, VolumeSnapshotStatus,
 };
 
 /// Held on a run while it has objects in the cluster.

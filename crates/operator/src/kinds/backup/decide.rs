@@ -1,0 +1,390 @@
+//! What to do next for a backup. Pure, total, without clock and client.
+//!
+//! ```text
+//!            source found            slot free              mover's result read      temporary objects
+//!   (new) ──────────────► InProgress ────────► InProgress ───────────► SnapshotBackupDone ──► Cleanup ──────► Completed
+//!     │                    Queued               Processing                  Completed                  gone
+//!     │                      │                      │
+//!     └──────────────────────┴──────────────────────┴──► Failed (temporary objects are removed after the write)
+//!
+//!   deleted in any phase: temporary objects are removed, then the finalizer; data in the repository stays.
+//! ```
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use longshore_api::{
+    BatchingStatus, Phase, ResolvedSource, RunProgress, SourcePVCData, VolumeSnapshotBackupStatus,
+};
+use longshore_job::{BackupSummary, Outcome};
+
+use crate::children::Child;
+use crate::mover::MoverState;
+use crate::reason::{OperatorReason, Trouble};
+use crate::status::{Limits, RunStatus, overdue};
+
+/// A change to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Make the run wait for us when it is deleted.
+    AddFinalizer,
+    /// Copy of the VolumeSnapshotContent.
+    CreateContent,
+    /// VolumeSnapshot in the protected namespace.
+    CreateSnapshot,
+    /// PVC of at least this many bytes from that VolumeSnapshot.
+    CreateClaim {
+        /// What the snapshot needs at least.
+        bytes: Option<i64>,
+    },
+    /// The mover.
+    CreateJob,
+    /// Copy progress from the running mover's output into the status.
+    FollowProgress,
+    /// Delete the Job and its pods.
+    DeleteMover,
+    /// Delete every temporary object.
+    Dismantle,
+}
+
+/// Everything a decision may look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The run is being deleted.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub finalizer: bool,
+    /// When the run was created.
+    pub created: Timestamp,
+    /// Its status.
+    pub status: VolumeSnapshotBackupStatus,
+    /// The source; looked for only while the phase is new.
+    pub source: Source,
+    /// The run may work now.
+    pub has_slot: bool,
+    /// Copy of the content.
+    pub content: Child,
+    /// VolumeSnapshot.
+    pub snapshot: Child,
+    /// PVC.
+    pub claim: Child,
+    /// Job and pods.
+    pub mover: MoverState,
+    /// Temporary objects that exist, for messages.
+    pub leftovers: Vec<String>,
+    /// Something that keeps the operator from looking.
+    pub blocked: Option<Trouble>,
+}
+
+/// What was found of the source.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Not looked for.
+    Unknown,
+    /// Something is wrong that time will not mend.
+    Refused(Trouble),
+    /// Something is missing that may still come.
+    Missing(Trouble),
+    /// All there.
+    Found(Box<Found>),
+}
+
+/// The source as it was found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// The application's PVC.
+    pub pvc: SourcePVCData,
+    /// VolumeSnapshotClass.
+    pub snapshot_class: String,
+    /// Reference of the restore point to be.
+    pub reference: String,
+    /// Everything else.
+    pub resolved: ResolvedSource,
+}
+
+/// What a pass over a backup will do.
+pub type Decision = crate::status::Decision<VolumeSnapshotBackupStatus, Step>;
+
+/// How often a mover is started again because its result was lost.
+const RESTARTS_MAX: i32 = 2;
+/// How long a run waits for its temporary objects to go before it says so.
+const CLEANUP_PATIENCE: SignedDuration = SignedDuration::from_secs(120);
+/// How long a run waits for its temporary objects to go before it completes without them being gone.
+const CLEANUP_LIMIT: SignedDuration = SignedDuration::from_secs(600);
+
+/// What to do next.
+pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
+    let mut decision = Decision::new(&seen.status);
+    let phase = seen.status.phase();
+    if seen.deleting || phase.is_terminal() {
+        leave(&mut decision, seen);
+        return decision;
+    }
+    if !seen.finalizer {
+        decision.step(Step::AddFinalizer);
+    }
+    if let Some(trouble) = &seen.blocked {
+        decision.wait_or_fail(now, limits, trouble);
+        return decision;
+    }
+    match phase {
+        Phase::New => accept(&mut decision, now, limits, seen),
+        Phase::InProgress if seen.status.batching() == Some(BatchingStatus::Processing) => {
+            work(&mut decision, now, limits, seen);
+        }
+        Phase::InProgress => queue(&mut decision, now, seen),
+        Phase::SnapshotBackupDone => {
+            decision.step(Step::Dismantle);
+            decision.enter(Phase::Cleanup);
+            decision.progressing(
+                now,
+                "CleaningUp",
+                "the data is in the repository; temporary objects are being removed",
+            );
+        }
+        // SnapshotRestoreDone is no phase of ours; cleaning up is the safe reading of a foreign word.
+        _ => clean_up(&mut decision, now, seen),
+    }
+    decision
+}
+
+/// Deleted or over: nothing stays but the result.
+fn leave(decision: &mut Decision, seen: &Seen) {
+    if seen.leftovers.is_empty() {
+        decision.release = seen.finalizer;
+    } else if seen.finalizer || !seen.deleting {
+        decision.step(Step::Dismantle);
+        decision.requeue = Duration::from_secs(30);
+    }
+}
+
+fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
+    match &seen.source {
+        Source::Refused(trouble) => decision.fail(now, trouble),
+        Source::Missing(trouble) => decision.wait_or_fail(now, limits, trouble),
+        Source::Unknown => decision.requeue = Duration::from_secs(1),
+        Source::Found(found) => {
+            let status = &mut decision.status;
+            status.source_pvc_data = Some(found.pvc.clone());
+            status.volume_snapshot_class_name = Some(found.snapshot_class.clone());
+            status.restic_repository = Some(found.reference.clone());
+            status.resolved_source = Some(found.resolved.clone());
+            status.start_timestamp.get_or_insert(Time(now));
+            decision.enter(Phase::InProgress);
+            queue(decision, now, seen);
+        }
+    }
+}
+
+fn queue(decision: &mut Decision, now: Timestamp, seen: &Seen) {
+    if seen.has_slot {
+        decision.queue(BatchingStatus::Processing);
+        decision.progressing(now, "Exposing", "making the snapshot readable in the protected namespace");
+        decision.requeue = Duration::from_secs(1);
+    } else {
+        decision.queue(BatchingStatus::Queued);
+        decision.progressing(now, "Queued", "as many backups as allowed are at work; this one waits");
+    }
+}
+
+fn work(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
+    match &seen.mover {
+        MoverState::Absent => {
+            if let Some(trouble) = overdue(now, limits, &seen.status) {
+                decision.fail(now, &trouble);
+            } else {
+                expose(decision, now, limits, seen);
+            }
+        }
+        MoverState::Leaving => decision.progressing(now, "Restarting", "the mover is being started again"),
+        MoverState::Starting { trouble } => start(decision, now, limits, seen, trouble.as_ref()),
+        MoverState::Running { .. } => {
+            decision.step(Step::FollowProgress);
+            decision.steps.sort();
+            set_running(decision, now);
+        }
+        MoverState::Retrying { trouble } => {
+            let message = format!("the last attempt failed, another follows: {}", trouble.text());
+            let reason = trouble.reason.as_str();
+            crate::status::set_condition(
+                decision.status.conditions_mut(),
+                now,
+                crate::status::PROGRESSING,
+                true,
+                "MoverRetrying",
+                &cut(format!("{reason}: {message}")),
+            );
+        }
+        MoverState::Succeeded(Outcome::BackedUp(summary)) => done(decision, now, summary),
+        MoverState::Succeeded(_) | MoverState::ResultLost => restart(decision, now),
+        MoverState::Failed { trouble, .. } => decision.fail(now, trouble),
+    }
+}
+
+fn cut(mut text: String) -> String {
+    crate::reason::truncate(&mut text, crate::reason::MESSAGE_BYTES_MAX);
+    text
+}
+
+fn set_running(decision: &mut Decision, now: Timestamp) {
+    crate::status::set_condition(
+        decision.status.conditions_mut(),
+        now,
+        crate::status::PROGRESSING,
+        true,
+        "Transferring",
+        "the mover is at work",
+    );
+}
+
+/// Content, VolumeSnapshot, PVC, mover: each only when the one before is ready, since some drivers retry late what they met unready.
+fn expose(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
+    let chain = [
+        (&seen.content, Step::CreateContent, "VolumeSnapshotContent"),
+        (&seen.snapshot, Step::CreateSnapshot, "VolumeSnapshot"),
+    ];
+    let mut bytes = None;
+    for (child, create, kind) in chain {
+        match child {
+            Child::Ready { bytes: found } => bytes = found.or(bytes),
+            Child::Absent => {
+                decision.step(create);
+                decision.progressing(
+                    now,
+                    "Exposing",
+                    "making the snapshot readable in the protected namespace",
+                );
+                return;
+            }
+            Child::Foreign => {
+                let message = format!("a {kind} of the name exists");
+                decision.fail(now, &Trouble::new(OperatorReason::NameTaken, message));
+                return;
+            }
+            Child::Leaving => {
+                decision.progressing(now, "Exposing", "an old object of this run is going away");
+                return;
+            }
+            Child::Pending { error } => {
+                if error.is_none() && decision.is_patient(now, "Exposing") {
+                    return;
+                }
+                let message = error.clone().unwrap_or_else(|| format!("waiting for the copy's {kind}"));
+                decision.wait_or_fail(now, limits, &Trouble::new(OperatorReason::SnapshotNotReady, message));
+                return;
+            }
+        }
+    }
+    match &seen.claim {
+        Child::Absent => decision.step(Step::CreateClaim { bytes }),
+        Child::Foreign => {
+            let trouble = Trouble::new(OperatorReason::NameTaken, "a PVC of the name exists");
+            decision.fail(now, &trouble);
+            return;
+        }
+        Child::Leaving => {}
+        // The mover is the first consumer, so it is made before the PVC is bound.
+        Child::Pending { .. } | Child::Ready { .. } => decision.step(Step::CreateJob),
+    }
+    decision.progressing(now, "Exposing", "making the snapshot readable in the protected namespace");
+}
+
+fn start(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen, trouble: Option<&Trouble>) {
+    let unbound = match &seen.claim {
+        Child::Pending { error: Some(error) } => {
+            Some(Trouble::new(OperatorReason::PVCNotBound, error.clone()))
+        }
+        _ => None,
+    };
+    match unbound.as_ref().or(trouble) {
+        Some(trouble) => decision.wait_or_fail(now, limits, trouble),
+        None if decision.is_patient(now, "Exposing") => {}
+        None => {
+            // Without a word from anybody the wait is bounded as well.
+            let quiet =
+                Trouble::new(OperatorReason::MoverPodNotStarted, "waiting for the mover's pod to start");
+            decision.wait_or_fail(now, limits, &quiet);
+        }
+    }
+}
+
+fn done(decision: &mut Decision, now: Timestamp, summary: &BackupSummary) {
+    let number = |bytes: u64| Some(i64::try_from(bytes).unwrap_or(i64::MAX));
+    decision.status.snapshot_id = Some(summary.snapshot_id.clone());
+    *decision.status.progress_mut() = Some(RunProgress {
+        bytes_done: number(summary.bytes_total),
+        bytes_total: number(summary.bytes_total),
+        bytes_transferred: number(summary.bytes_uploaded),
+        stage: Some("Done".to_owned()),
+    });
+    decision.enter(Phase::SnapshotBackupDone);
+    decision.queue(BatchingStatus::Completed);
+    crate::status::set_condition(
+        decision.status.conditions_mut(),
+        now,
+        crate::status::PROGRESSING,
+        true,
+        "Uploaded",
+        "the data is in the repository",
+    );
+    decision.requeue = Duration::from_secs(1);
+}
+
+/// The result is in the repository but nobody read it: the next mover of the run finds it there and only reports.
+fn restart(decision: &mut Decision, now: Timestamp) {
+    let restarts = decision.status.mover_restarts.unwrap_or(0);
+    if crate::status::progressing_reason(&decision.status) == "Restarting" {
+        // Counted already; the Job has not gone yet.
+        decision.step(Step::DeleteMover);
+        return;
+    }
+    if restarts >= RESTARTS_MAX {
+        let message = format!("the mover's result was lost {} times", restarts + 1);
+        decision.fail(now, &Trouble::new(OperatorReason::MoverResultLost, message));
+    } else {
+        decision.status.mover_restarts = Some(restarts + 1);
+        decision.step(Step::DeleteMover);
+        decision.progressing(
+            now,
+            "Restarting",
+            "the mover's result was lost with its pod; it is started again",
+        );
+    }
+}
+
+fn clean_up(decision: &mut Decision, now: Timestamp, seen: &Seen) {
+    let message = "the restore point is complete";
+    if seen.leftovers.is_empty() {
+        decision.status.completed = Some(true);
+        decision.complete(now, message);
+        decision.release = seen.finalizer;
+        return;
+    }
+    decision.step(Step::Dismantle);
+    decision.requeue = Duration::from_secs(30);
+    let since = seen
+        .status
+        .conditions()
+        .iter()
+        .find(|condition| condition.type_ == crate::status::PROGRESSING)
+        .map_or(now, |condition| condition.last_transition_time.0);
+    let waited = now.duration_since(since);
+    let names = seen.leftovers.join(", ");
+    if waited >= CLEANUP_LIMIT {
+        // The data is safe; a storage that will not let go must not turn the backup into a failure.
+        decision.status.completed = Some(true);
+        decision.complete(now, &cut(format!("{message}; still there, and being deleted: {names}")));
+    } else if waited >= CLEANUP_PATIENCE {
+        let message = Trouble::new(OperatorReason::CleanupDelayed, names).text();
+        // Only the message changes: the condition's time is the clock of this wait.
+        crate::status::set_condition(
+            decision.status.conditions_mut(),
+            now,
+            crate::status::PROGRESSING,
+            true,
+            "CleaningUp",
+            &message,
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! One folder per kind: `observe` reads the cluster into plain data, `decide` is pure, `act` carries the decision out.
+
+pub mod backup;
+pub mod keeper;
+pub mod restore;

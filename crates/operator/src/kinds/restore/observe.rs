@@ -1,0 +1,284 @@
+//! Reads the cluster into [`Seen`].
+
+use std::sync::Arc;
+
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::{Api, ResourceExt};
+use longshore_api::{
+    DeletionPolicy, FINALIZER, Phase, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
+    VolumeSnapshotRestore,
+};
+
+use super::decide::{Request, ResultContent, Seen, Target};
+use super::request::{Asked, read};
+use crate::children::{Child, claim_child, content_child, snapshot_child};
+use crate::cluster::{Context, Error, classify, list};
+use crate::kinds::backup::{log_tail, only_snapshot_class};
+use crate::mover::{MoverState, claim_warning};
+use crate::names::{RUN_UID, Role, RunId, belongs_to, has_role};
+use crate::quantity::parse_bytes;
+use crate::reason::{OperatorReason, Reason, Trouble};
+use crate::status::RunStatus;
+use crate::temporary::{Temporary, named};
+
+/// What was seen, with the objects behind it.
+pub struct Observed {
+    /// For the decision.
+    pub seen: Seen,
+    /// For acting on it.
+    pub run: RunId,
+    /// Protected namespace, empty if the run names none.
+    pub namespace: String,
+    /// What the run asks for, if it makes sense.
+    pub asked: Option<Asked>,
+    /// VolumeSnapshotClass for the restored volume, when it was looked for.
+    pub snapshot_class: Option<String>,
+    /// Temporary objects.
+    pub temporary: Temporary,
+    /// Content of the restored volume's snapshot.
+    pub result: Option<Arc<VolumeSnapshotContent>>,
+    /// Keepers that must go, because nothing was published.
+    pub unpublished: Vec<Arc<VolumeSnapshotContent>>,
+    /// VolumeSnapshots of the target.
+    pub target_snapshots: Vec<Arc<VolumeSnapshot>>,
+    /// Contents of the target.
+    pub target_contents: Vec<Arc<VolumeSnapshotContent>>,
+}
+
+/// Looks at a restore and everything that belongs to it.
+pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Result<Observed, Error> {
+    let run = super::run_id(restore);
+    let namespace = restore.spec.protected_namespace.clone().unwrap_or_default();
+    let status = restore.status.clone().unwrap_or_default();
+    let deleting = restore.metadata.deletion_timestamp.is_some();
+    let finalizer = restore.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    let stores = &context.stores;
+    let (asked, mut request) = match read(&restore.spec, &run.namespace, &context.options) {
+        Ok(asked) => (Some(asked), Request::Accepted),
+        Err(trouble) => (None, Request::Refused(trouble)),
+    };
+    let found = objects(context, restore, &run, &namespace, finalizer).await?;
+    let name = run.child_name();
+    let snapshot = snapshot_child(named(&stores.snapshots, Some(&namespace), &name).as_deref(), &run.uid);
+    let mut snapshot_class = None;
+    let takes_snapshot = status.snapshot_id.is_some() && snapshot == Child::Absent;
+    if let (Some(asked), false, true) = (
+        &asked,
+        deleting,
+        status.phase() == Phase::New || (takes_snapshot && status.phase() == Phase::InProgress),
+    ) {
+        match resolve(context, asked, &run).await? {
+            Ok(class) => snapshot_class = Some(class),
+            Err(trouble) => request = wait_or_refuse(trouble),
+        }
+    }
+    let mut mover = found.temporary.mover();
+    if let MoverState::Failed { trouble, silent_pod: Some(pod) } = &mut mover {
+        let tail = log_tail(context, &namespace, pod).await;
+        if !tail.is_empty() {
+            trouble.message = format!("{}; its last lines: {tail}", trouble.message);
+        }
+    }
+    let claim = named(&stores.claims, Some(&namespace), &name);
+    let warning =
+        claim_warning(claim.as_ref().and_then(|claim| claim.uid()).as_deref(), &found.temporary.warnings);
+    let seen = Seen {
+        deleting,
+        finalizer,
+        request,
+        has_slot: crate::slots::has_slot(
+            restore,
+            &stores.restores.state(),
+            context.options.concurrent_restores,
+        ),
+        claim: claim_child(claim.as_deref(), &run.uid, warning),
+        request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
+        mover,
+        mover_gone: found.temporary.jobs.is_empty() && found.temporary.pods.is_empty(),
+        snapshot,
+        result: found.result.as_deref().map(|content| describe(content, &run)),
+        keeper: content_child(named(&stores.contents, None, &run.keeper_name()).as_deref(), &run.uid),
+        target: target(context, asked.as_ref(), &run).await?,
+        leftovers: found.leftovers(),
+        target_leftovers: found.target_leftovers(),
+        blocked: stores.blocked(&namespace),
+        status,
+    };
+    Ok(Observed {
+        seen,
+        run,
+        namespace,
+        asked,
+        snapshot_class,
+        temporary: found.temporary,
+        result: found.result,
+        unpublished: found.unpublished,
+        target_snapshots: found.target_snapshots,
+        target_contents: found.target_contents,
+    })
+}
+
+/// The objects of a run, temporary and others.
+struct Found {
+    temporary: Temporary,
+    result: Option<Arc<VolumeSnapshotContent>>,
+    unpublished: Vec<Arc<VolumeSnapshotContent>>,
+    target_snapshots: Vec<Arc<VolumeSnapshot>>,
+    target_contents: Vec<Arc<VolumeSnapshotContent>>,
+}
+
+impl Found {
+    fn leftovers(&self) -> Vec<String> {
+        let contents = self.unpublished.iter().map(|one| format!("VolumeSnapshotContent {}", one.name_any()));
+        self.temporary.names().into_iter().chain(contents).collect()
+    }
+
+    fn target_leftovers(&self) -> Vec<String> {
+        let contents =
+            self.target_contents.iter().map(|one| format!("VolumeSnapshotContent {}", one.name_any()));
+        let snapshots = self.target_snapshots.iter().map(|one| format!("VolumeSnapshot {}", one.name_any()));
+        contents.chain(snapshots).collect()
+    }
+}
+
+async fn objects(
+    context: &Context,
+    restore: &VolumeSnapshotRestore,
+    run: &RunId,
+    namespace: &str,
+    finalizer: bool,
+) -> Result<Found, Error> {
+    let stores = &context.stores;
+    let status = restore.status.clone().unwrap_or_default();
+    let phase = status.phase();
+    let published = status.snapshot_handle.is_some();
+    let of_role = |role: Role| {
+        stores.contents.state_filter(|content| {
+            belongs_to(&content.metadata, &run.uid) && has_role(&content.metadata, role)
+        })
+    };
+    let name = run.child_name();
+    // Made by the snapshot controller for our VolumeSnapshot, and found by what it points back to until it carries our label.
+    let result = stores.contents.find(|content| {
+        let reference = &content.spec.volume_snapshot_ref;
+        content.spec.source.volume_handle.is_some()
+            && reference.namespace.as_deref() == Some(namespace)
+            && reference.name.as_deref() == Some(name.as_str())
+    });
+    let mut found = Found {
+        temporary: Temporary::from_stores(context, run, namespace),
+        unpublished: Vec::new(),
+        target_snapshots: stores.snapshots.state_filter(|snapshot| {
+            belongs_to(&snapshot.metadata, &run.uid) && has_role(&snapshot.metadata, Role::Target)
+        }),
+        target_contents: of_role(Role::Target),
+        result,
+    };
+    let leaving =
+        restore.metadata.deletion_timestamp.is_some() || phase.is_terminal() || phase == Phase::Cleanup;
+    if leaving && !published {
+        found.unpublished = of_role(Role::Keeper);
+        found.unpublished.extend(found.result.clone());
+    }
+    let protected = stores.protected.contains_key(namespace);
+    if protected && finalizer && leaving && found.leftovers().is_empty() {
+        // Before anything is said to be gone, the API server is asked: a watch may not know yet what we have just made.
+        found.temporary = Temporary::from_server(context, run, namespace).await?;
+        if !published {
+            let contents = Api::<VolumeSnapshotContent>::all(context.client.clone());
+            let ours = list(&contents, &format!("{RUN_UID}={}", run.uid)).await?;
+            found.unpublished = ours
+                .into_iter()
+                .filter(|one| has_role(&one.metadata, Role::Keeper) || has_role(&one.metadata, Role::Result))
+                .collect();
+        }
+    }
+    Ok(found)
+}
+
+fn describe(content: &VolumeSnapshotContent, run: &RunId) -> ResultContent {
+    let status = content.status.clone().unwrap_or_default();
+    ResultContent {
+        name: content.name_any(),
+        ready_handle: status.snapshot_handle.filter(|_| status.ready_to_use == Some(true)),
+        bytes: status.restore_size,
+        adopted: belongs_to(&content.metadata, &run.uid)
+            && has_role(&content.metadata, Role::Result)
+            && content.spec.deletion_policy == DeletionPolicy::Retain.as_str(),
+    }
+}
+
+fn wait_or_refuse(trouble: Trouble) -> Request {
+    match trouble.reason {
+        Reason::Operator(OperatorReason::TargetPVCExists) => Request::Refused(trouble),
+        _ => Request::Missing(trouble),
+    }
+}
+
+/// Whether the classes that the run needs exist and the target's name is free; the VolumeSnapshotClass if so.
+async fn resolve(context: &Context, asked: &Asked, run: &RunId) -> Result<Result<String, Trouble>, Error> {
+    if let Some(target) = &asked.target {
+        let existing = named(&context.stores.claims, Some(&run.namespace), &target.name);
+        if existing.is_some_and(|claim| !belongs_to(&claim.metadata, &run.uid)) {
+            let message = format!("PVC {} exists in namespace {}", target.name, run.namespace);
+            return Ok(Err(Trouble::new(OperatorReason::TargetPVCExists, message)));
+        }
+    }
+    let Some(class) = storage_class(context, asked.storage_class.as_deref()).await? else {
+        let name = asked.storage_class.as_deref().unwrap_or("(default)");
+        let message = format!("there is no StorageClass {name}");
+        return Ok(Err(Trouble::new(OperatorReason::StorageClassNotFound, message)));
+    };
+    if let Some(name) = &asked.snapshot_class {
+        let named = Api::<VolumeSnapshotClass>::all(context.client.clone())
+            .get_opt(name)
+            .await
+            .map_err(|error| classify("read the VolumeSnapshotClass", error))?;
+        if named.is_some_and(|named| named.driver == class.provisioner) {
+            return Ok(Ok(name.clone()));
+        }
+    }
+    // Names come from the cluster of the backup; another cluster may name the driver's class otherwise.
+    Ok(match only_snapshot_class(context, &class.provisioner).await? {
+        Some(name) => Ok(name),
+        None => {
+            let message = format!("driver {} has not just one VolumeSnapshotClass", class.provisioner);
+            Err(Trouble::new(OperatorReason::VolumeSnapshotClassNotFound, message))
+        }
+    })
+}
+
+async fn storage_class(context: &Context, name: Option<&str>) -> Result<Option<StorageClass>, Error> {
+    const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+    let api = Api::<StorageClass>::all(context.client.clone());
+    if let Some(name) = name {
+        return api.get_opt(name).await.map_err(|error| classify("read the StorageClass", error));
+    }
+    let all = api.list(&Default::default()).await.map_err(|error| classify("list StorageClasses", error))?;
+    Ok(all
+        .items
+        .into_iter()
+        .find(|class| class.annotations().get(DEFAULT).is_some_and(|value| value == "true")))
+}
+
+async fn target(context: &Context, asked: Option<&Asked>, run: &RunId) -> Result<Target, Error> {
+    let Some((asked, wanted)) = asked.and_then(|asked| Some((asked, asked.target.as_ref()?))) else {
+        return Ok(Target::Unwanted);
+    };
+    let (stores, name) = (&context.stores, run.target_name());
+    let claim = named(&stores.claims, Some(&run.namespace), &wanted.name);
+    let claim = claim_child(claim.as_deref(), &run.uid, None);
+    let mut waits_for_consumer = false;
+    if matches!(claim, Child::Pending { .. }) {
+        let class = wanted.storage_class_name.as_deref().or(asked.storage_class.as_deref());
+        let class = storage_class(context, class).await?;
+        waits_for_consumer =
+            class.is_some_and(|class| class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"));
+    }
+    Ok(Target::Wanted {
+        content: content_child(named(&stores.contents, None, &name).as_deref(), &run.uid),
+        snapshot: snapshot_child(named(&stores.snapshots, Some(&run.namespace), &name).as_deref(), &run.uid),
+        claim,
+        waits_for_consumer,
+    })
+}

@@ -1,0 +1,152 @@
+//! What a restore asks for, read from its spec once and for all. Pure.
+
+use jiff::SignedDuration;
+use longshore_api::{TargetPVC, VolumeSnapshotRestoreSpec};
+use longshore_job::{ReferenceError, RestorePointReference, RestoreTask};
+
+use crate::options::{Options, duration};
+use crate::quantity::parse_bytes;
+use crate::reason::{OperatorReason, Trouble};
+
+/// How long a restored snapshot is kept when nobody uses it.
+const TTL_DEFAULT: SignedDuration = SignedDuration::from_hours(24);
+
+/// A restore that makes sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The restore point.
+    pub task: RestoreTask,
+    /// Storage request of the source PVC.
+    pub size: String,
+    /// Its StorageClass; `None` for the cluster's default.
+    pub storage_class: Option<String>,
+    /// Wanted VolumeSnapshotClass.
+    pub snapshot_class: Option<String>,
+    /// The application's PVC.
+    pub target: Option<TargetPVC>,
+    /// How long the snapshot is kept when nobody uses it.
+    pub ttl: SignedDuration,
+}
+
+fn filled(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
+}
+
+fn incomplete(message: impl Into<String>) -> Trouble {
+    Trouble::new(OperatorReason::SpecIncomplete, message)
+}
+
+/// Reads the spec of a restore in `namespace`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options) -> Result<Asked, Trouble> {
+    let protected = filled(spec.protected_namespace.as_ref())
+        .ok_or_else(|| incomplete("spec.protectedNamespace is empty"))?;
+    if !options.protected_namespaces.contains(&protected) {
+        let message = format!("namespace {protected} is not a protected namespace");
+        return Err(Trouble::new(OperatorReason::NamespaceNotProtected, message));
+    }
+    let backup = spec.volume_snapshot_mover_backup_ref.clone().unwrap_or_default();
+    let text = filled(backup.restic_repository.as_ref())
+        .ok_or_else(|| incomplete("spec.volumeSnapshotMoverBackupRef.resticrepository is empty"))?;
+    let reference: RestorePointReference = text.parse().map_err(|error: ReferenceError| {
+        let reason = match error {
+            ReferenceError::ResticRepository => OperatorReason::OldResticRepository,
+            _ => OperatorReason::RepositoryReferenceInvalid,
+        };
+        Trouble::new(reason, error.to_string())
+    })?;
+    let task = RestoreTask { reference, allowed_source_namespaces: options.allowed_sources(namespace) };
+    if !task.is_allowed_for(namespace) {
+        let message = format!(
+            "namespace {namespace} may not restore a point of namespace {}",
+            task.reference.namespace
+        );
+        return Err(Trouble::new(OperatorReason::NamespaceNotAllowed, message));
+    }
+    let pvc = backup.source_pvc_data.unwrap_or_default();
+    let size = filled(pvc.size.as_ref())
+        .filter(|size| parse_bytes(size).is_some())
+        .ok_or_else(|| incomplete("spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is no quantity"))?;
+    if let Some(target) = &spec.target_pvc {
+        check_target(target)?;
+    }
+    let ttl = match filled(spec.snapshot_ttl.as_ref()) {
+        Some(text) => duration(&text).map_err(|error| incomplete(format!("spec.snapshotTTL: {error}")))?,
+        None => TTL_DEFAULT,
+    };
+    Ok(Asked {
+        task,
+        size,
+        storage_class: filled(pvc.storage_class_name.as_ref()),
+        snapshot_class: filled(backup.volume_snapshot_class_name.as_ref()),
+        target: spec.target_pvc.clone(),
+        ttl,
+    })
+}
+
+fn check_target(target: &TargetPVC) -> Result<(), Trouble> {
+    if target.name.is_empty() {
+        return Err(incomplete("spec.targetPVC.name is empty"));
+    }
+    match filled(target.size.as_ref()) {
+        Some(size) if parse_bytes(&size).is_none() => Err(incomplete("spec.targetPVC.size is no quantity")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use longshore_api::{BackupReference, SourcePVCData};
+
+    use super::*;
+
+    fn options() -> Options {
+        Options::parse_from([
+            "longshore-operator",
+            "--protected-namespaces=vault",
+            "--allow-restore=shop=copy",
+        ])
+    }
+
+    fn spec(reference: &str) -> VolumeSnapshotRestoreSpec {
+        VolumeSnapshotRestoreSpec {
+            protected_namespace: Some("vault".into()),
+            volume_snapshot_mover_backup_ref: Some(BackupReference {
+                restic_repository: Some(reference.into()),
+                source_pvc_data: Some(SourcePVCData {
+                    name: Some("data".into()),
+                    size: Some("1Gi".into()),
+                    storage_class_name: None,
+                }),
+                volume_snapshot_class_name: None,
+            }),
+            ..Default::default()
+        }
+    }
+
+    const POINT: &str = "longshore://c/shop/data/run?mode=Block";
+
+    fn reason(spec: &VolumeSnapshotRestoreSpec, namespace: &str) -> &'static str {
+        read(spec, namespace, &options()).map_or_else(|trouble| trouble.reason.as_str(), |_| "fine")
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(reason(&spec(POINT), "shop"), "fine");
+        assert_eq!(reason(&spec(POINT), "copy"), "fine");
+        assert_eq!(reason(&spec(POINT), "thief"), "NamespaceNotAllowed");
+        assert_eq!(reason(&spec("s3:host/bucket/path"), "shop"), "OldResticRepository");
+        assert_eq!(reason(&spec("nonsense"), "shop"), "RepositoryReferenceInvalid");
+        assert_eq!(reason(&spec(""), "shop"), "SpecIncomplete");
+        assert_eq!(reason(&VolumeSnapshotRestoreSpec::default(), "shop"), "SpecIncomplete");
+        let mut elsewhere = spec(POINT);
+        elsewhere.protected_namespace = Some("kube-system".into());
+        assert_eq!(reason(&elsewhere, "shop"), "NamespaceNotProtected");
+        let mut odd = spec(POINT);
+        odd.snapshot_ttl = Some("soon".into());
+        assert_eq!(reason(&odd, "shop"), "SpecIncomplete");
+    }
+}

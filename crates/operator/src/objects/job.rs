@@ -1,0 +1,235 @@
+//! The mover's Job.
+
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, Volume, VolumeDevice, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use longshore_job::{
+    BLOCK_PATH, CREDENTIALS_DIR, DOCUMENT_ENV, FILESYSTEM_PATH, JobDocument, Reason,
+    TERMINATION_MESSAGE_PATH, Task, VolumeMode,
+};
+
+use crate::names::{Role, RunId};
+
+/// Name of the only container of a mover's pod.
+pub const CONTAINER: &str = "mover";
+/// Attempts after the first: a kill, an eviction or a store that is down is not the end.
+const ATTEMPTS_MORE: i32 = 4;
+/// Time for the mover to store its last checkpoint after it was told to stop.
+const GRACE_SECONDS: i64 = 30;
+
+/// What the administrator chose for movers.
+#[derive(Debug, Clone)]
+pub struct MoverOptions {
+    /// Image with `longshore` in it.
+    pub image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
+    pub image_pull_policy: String,
+    /// Memory limit of the container, a Kubernetes quantity.
+    pub memory: String,
+    /// ServiceAccount without rights.
+    pub service_account: String,
+    /// Longest time that a run's mover may take, attempts included.
+    pub deadline_seconds: Option<i64>,
+}
+
+/// What a mover's pod is attached to.
+#[derive(Debug, Clone, Copy)]
+pub struct MoverPod<'a> {
+    /// Protected namespace.
+    pub namespace: &'a str,
+    /// PVC.
+    pub claim: &'a str,
+    /// Its volume mode.
+    pub volume_mode: VolumeMode,
+    /// Secret with the repository's address and credentials.
+    pub secret: &'a str,
+}
+
+/// The Job that runs one mover.
+///
+/// # Errors
+/// Never in practice: the document is plain JSON.
+pub fn mover_job(
+    run: &RunId,
+    options: &MoverOptions,
+    pod: MoverPod<'_>,
+    document: &JobDocument,
+) -> Result<Job, serde_json::Error> {
+    let mut metadata = run.metadata(&run.child_name(), Some(pod.namespace), Role::Temporary);
+    let template_metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+        labels: metadata.labels.clone(),
+        annotations: metadata.annotations.clone(),
+        ..Default::default()
+    };
+    metadata.finalizers = None;
+    Ok(Job {
+        metadata,
+        spec: Some(JobSpec {
+            backoff_limit: Some(ATTEMPTS_MORE),
+            active_deadline_seconds: options.deadline_seconds,
+            pod_failure_policy: Some(failure_policy()),
+            template: PodTemplateSpec {
+                metadata: Some(template_metadata),
+                spec: Some(pod_spec(options, pod, document)?),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    })
+}
+
+/// A drained node does not count as an attempt; what cannot mend itself is not tried again.
+fn failure_policy() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".to_owned(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".to_owned(),
+                    status: "True".to_owned(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".to_owned(),
+                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                    container_name: Some(CONTAINER.to_owned()),
+                    operator: "In".to_owned(),
+                    values: Reason::EXIT_CODES_PERMANENT.to_vec(),
+                }),
+                on_pod_conditions: None,
+            },
+        ],
+    }
+}
+
+fn pod_spec(
+    options: &MoverOptions,
+    pod: MoverPod<'_>,
+    document: &JobDocument,
+) -> Result<PodSpec, serde_json::Error> {
+    Ok(PodSpec {
+        restart_policy: Some("Never".to_owned()),
+        service_account_name: Some(options.service_account.clone()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        security_context: Some(PodSecurityContext {
+            // No fsGroup: it would change the owner of every file of the volume.
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![container(options, pod, document)?],
+        volumes: Some(vec![
+            Volume {
+                name: "volume".to_owned(),
+                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                    claim_name: pod.claim.to_owned(),
+                    // Read-only only in the container: the kubelet must be able to replay the journal of a fresh clone.
+                    read_only: None,
+                }),
+                ..Volume::default()
+            },
+            Volume {
+                name: "credentials".to_owned(),
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(pod.secret.to_owned()),
+                    default_mode: Some(0o400),
+                    optional: Some(false),
+                    items: None,
+                }),
+                ..Volume::default()
+            },
+            Volume {
+                name: "temporary".to_owned(),
+                empty_dir: Some(EmptyDirVolumeSource::default()),
+                ..Volume::default()
+            },
+        ]),
+        ..PodSpec::default()
+    })
+}
+
+fn container(
+    options: &MoverOptions,
+    pod: MoverPod<'_>,
+    document: &JobDocument,
+) -> Result<Container, serde_json::Error> {
+    let reads_only = matches!(document.task, Task::Backup(_));
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let mut mounts = vec![mount("credentials", CREDENTIALS_DIR, true), mount("temporary", "/tmp", false)];
+    let mut devices = None;
+    match pod.volume_mode {
+        VolumeMode::Filesystem => mounts.push(mount("volume", FILESYSTEM_PATH, reads_only)),
+        VolumeMode::Block => {
+            devices =
+                Some(vec![VolumeDevice { name: "volume".to_owned(), device_path: BLOCK_PATH.to_owned() }]);
+        }
+    }
+    let memory = Quantity(options.memory.clone());
+    Ok(Container {
+        name: CONTAINER.to_owned(),
+        image: Some(options.image.clone()),
+        image_pull_policy: Some(options.image_pull_policy.clone()),
+        command: Some(vec!["longshore".to_owned(), "mover".to_owned()]),
+        env: Some(vec![EnvVar {
+            name: DOCUMENT_ENV.to_owned(),
+            value: Some(escape_references(&document.to_json()?)),
+            value_from: None,
+        }]),
+        volume_mounts: Some(mounts),
+        volume_devices: devices,
+        resources: Some(ResourceRequirements {
+            requests: Some(
+                [("cpu".to_owned(), Quantity("100m".to_owned())), ("memory".to_owned(), memory.clone())]
+                    .into(),
+            ),
+            limits: Some([("memory".to_owned(), memory)].into()),
+            claims: None,
+        }),
+        security_context: Some(SecurityContext {
+            run_as_user: Some(0),
+            run_as_non_root: Some(false),
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: capabilities(pod.volume_mode, reads_only),
+            }),
+            ..SecurityContext::default()
+        }),
+        termination_message_path: Some(TERMINATION_MESSAGE_PATH.to_owned()),
+        termination_message_policy: Some("File".to_owned()),
+        ..Container::default()
+    })
+}
+
+/// The least that reads, or restores, every file whoever owns it; all within Pod Security level `baseline`.
+fn capabilities(volume_mode: VolumeMode, reads_only: bool) -> Option<Vec<String>> {
+    let names: &[&str] = match (volume_mode, reads_only) {
+        (VolumeMode::Block, _) => return None,
+        (VolumeMode::Filesystem, true) => &["DAC_OVERRIDE"],
+        (VolumeMode::Filesystem, false) => &["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"],
+    };
+    Some(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// The kubelet expands `$(NAME)` in values, and a PVC's labels could not hold one, but nothing else promises that.
+fn escape_references(value: &str) -> String {
+    value.replace("$(", "$$(")
+}

@@ -1,0 +1,159 @@
+//! The operator's flags. Also the reference for the chart.
+
+use std::collections::BTreeMap;
+
+use clap::Parser;
+use jiff::SignedDuration;
+
+use crate::objects::MoverOptions;
+use crate::quantity::parse_bytes;
+use crate::status::Limits;
+
+/// Moves the data of CSI snapshots off the cluster and back.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "longshore-operator", version, about, long_about = None)]
+pub struct Options {
+    /// Namespaces that may hold movers and repository Secrets, separated by commas. Without any, every run is refused.
+    #[arg(long, env = "LONGSHORE_PROTECTED_NAMESPACES", value_delimiter = ',')]
+    pub protected_namespaces: Vec<String>,
+    /// Image of the mover.
+    #[arg(long, env = "LONGSHORE_IMAGE", default_value = "longshore:latest")]
+    pub image: String,
+    /// Pull policy of that image: Always, IfNotPresent or Never.
+    #[arg(long, default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub image_pull_policy: String,
+    /// Memory limit of a mover; its buffers get half of it.
+    #[arg(long, default_value = "512Mi", value_parser = memory)]
+    pub mover_memory: String,
+    /// ServiceAccount of movers, in each protected namespace; it needs no rights.
+    #[arg(long, default_value = "longshore-mover")]
+    pub mover_service_account: String,
+    /// Longest time for a run's mover, attempts included, for example 12h; unlimited if absent.
+    #[arg(long, value_parser = duration)]
+    pub mover_deadline: Option<SignedDuration>,
+    /// Backups at work at once.
+    #[arg(long, env = "DATAMOVER_CONCURRENT_BACKUP", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrent_backups: u32,
+    /// Restores at work at once.
+    #[arg(long, env = "DATAMOVER_CONCURRENT_RESTORE", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrent_restores: u32,
+    /// Lets a namespace restore another's points: SOURCE=TARGET. May be repeated.
+    #[arg(long, value_name = "SOURCE=TARGET", value_parser = allowance)]
+    pub allow_restore: Vec<(String, String)>,
+    /// How long a run waits for source objects that are missing.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub source_timeout: SignedDuration,
+    /// How long a run waits for snapshots, volumes, quota, permissions, and a place for its mover.
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    pub prepare_timeout: SignedDuration,
+    /// How long a run waits for its Secret.
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub secret_timeout: SignedDuration,
+    /// Where metrics are served, for example :8080.
+    #[arg(long, default_value = ":8080")]
+    pub metrics_bind_address: String,
+    /// Where health is served, for example :8081.
+    #[arg(long, default_value = ":8081")]
+    pub health_probe_bind_address: String,
+    /// Work only while holding the lease, so that several replicas may run.
+    #[arg(long)]
+    pub leader_elect: bool,
+    /// Namespace of the lease; the pod's own if absent.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub leader_election_namespace: Option<String>,
+    /// Level of the logs: error, warn, info, debug or trace.
+    #[arg(long, default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    pub log_level: String,
+    /// Form of the logs: json or text.
+    #[arg(long, default_value = "json", value_parser = ["json", "text"])]
+    pub log_format: String,
+}
+
+fn memory(text: &str) -> Result<String, String> {
+    parse_bytes(text).map(|_| text.to_owned()).ok_or_else(|| "not a quantity such as 512Mi".to_owned())
+}
+
+/// Reads a duration such as `90s`, `10m`, `24h` or `1h30m`.
+///
+/// # Errors
+/// When it is none, or not above zero.
+pub fn duration(text: &str) -> Result<SignedDuration, String> {
+    let duration: SignedDuration =
+        text.parse().map_err(|_| "not a duration such as 90s, 10m or 24h".to_owned())?;
+    if duration <= SignedDuration::ZERO {
+        return Err("must be above zero".to_owned());
+    }
+    Ok(duration)
+}
+
+fn allowance(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((source, target)) if !source.is_empty() && !target.is_empty() => {
+            Ok((source.to_owned(), target.to_owned()))
+        }
+        _ => Err("expected SOURCE=TARGET".to_owned()),
+    }
+}
+
+impl Options {
+    /// The part for movers.
+    pub fn mover(&self) -> MoverOptions {
+        MoverOptions {
+            image: self.image.clone(),
+            image_pull_policy: self.image_pull_policy.clone(),
+            memory: self.mover_memory.clone(),
+            service_account: self.mover_service_account.clone(),
+            deadline_seconds: self.mover_deadline.map(|deadline| deadline.as_secs()),
+        }
+    }
+
+    /// Bytes for a mover's buffers: half of its limit, the rest is for code, stacks and the kernel's share.
+    pub fn mover_buffer_bytes(&self) -> u64 {
+        let bytes = parse_bytes(&self.mover_memory).unwrap_or(512 << 20);
+        u64::try_from(bytes).unwrap_or(512 << 20) / 2
+    }
+
+    /// How long runs wait.
+    pub fn limits(&self) -> Limits {
+        Limits { source: self.source_timeout, prepare: self.prepare_timeout, secret: self.secret_timeout }
+    }
+
+    /// Namespaces whose points `target` may restore beside its own.
+    pub fn allowed_sources(&self, target: &str) -> Vec<String> {
+        let mut sources: BTreeMap<&str, ()> = BTreeMap::new();
+        for (source, allowed) in &self.allow_restore {
+            if allowed == target {
+                sources.insert(source, ());
+            }
+        }
+        sources.into_keys().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read() {
+        let options = Options::parse_from([
+            "longshore-operator",
+            "--protected-namespaces=a,b",
+            "--allow-restore=shop=shop-copy",
+            "--allow-restore",
+            "x=shop-copy",
+            "--mover-memory=1Gi",
+            "--prepare-timeout=1h30m",
+        ]);
+        assert_eq!(options.protected_namespaces, ["a", "b"]);
+        assert_eq!(options.allowed_sources("shop-copy"), ["shop", "x"]);
+        assert!(options.allowed_sources("shop").is_empty());
+        assert_eq!(options.mover_buffer_bytes(), 512 << 20);
+        assert_eq!(options.limits().prepare, SignedDuration::from_mins(90));
+        for wrong in
+            ["--mover-memory=lots", "--secret-timeout=0s", "--allow-restore=shop", "--concurrent-backups=0"]
+        {
+            assert!(Options::try_parse_from(["longshore-operator", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Kubernetes quantities of bytes.
+
+/// Reads a quantity such as `10Gi`, `1500M`, `1e9` or `1.5Ti` as bytes, rounded up. `None` when it is no positive quantity.
+pub fn parse_bytes(text: &str) -> Option<i64> {
+    const SUFFIXES: &[(&str, f64)] = &[
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("Ei", 1_152_921_504_606_846_976.0),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("E", 1e18),
+    ];
+    let (number, factor) = SUFFIXES
+        .iter()
+        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))
+        .unwrap_or((text, 1.0));
+    if let (Ok(number), true) = (number.parse::<i64>(), factor >= 1.0) {
+        // Whole numbers exactly: a float holds only 53 bits.
+        return (number > 0).then(|| number.checked_mul(factor as i64)).flatten();
+    }
+    if !number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
+        return None;
+    }
+    let bytes = (number.parse::<f64>().ok()? * factor).ceil();
+    (bytes >= 1.0 && bytes < 9.2e18).then_some(bytes as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_reads_them() {
+        for (text, bytes) in [
+            ("1", Some(1)),
+            ("10Gi", Some(10 << 30)),
+            ("1500M", Some(1_500_000_000)),
+            ("1.5Ti", Some(1_649_267_441_664)),
+            ("1e3", Some(1000)),
+            ("1500m", Some(2)),
+            ("9007199254740993", Some(9_007_199_254_740_993)),
+            ("0", None),
+            ("-1Gi", None),
+            ("", None),
+            ("Gi", None),
+            ("inf", None),
+            ("99999999Ei", None),
+        ] {
+            assert_eq!(parse_bytes(text), bytes, "{text}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Why a run waits or failed: the operator's part of the closed list; the mover's part is [`longshore_job::Reason`].
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[$meta:meta])* $name:ident => ($what:literal, $why:literal, $advice:literal),)*) => {
+        /// A cause that the operator itself found. Part of the user interface: conditions, events, metrics and the runbook use these words.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum OperatorReason {
+            $(#[doc = $what] $name,)*
+        }
+
+        impl OperatorReason {
+            /// Every reason, for documents and tests.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The CamelCase word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            /// What happened.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$name => $what),* }
+            }
+
+            /// Why that happens.
+            pub fn why(self) -> &'static str {
+                match self { $(Self::$name => $why),* }
+            }
+
+            /// What to do about it.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice),* }
+            }
+        }
+    };
+}
+
+reasons! {
+    SpecIncomplete => ("A field that this run needs is empty or cannot be read.", "The resource was written by hand or by another version of a tool.", "Fill in the field that the message names."),
+    NamespaceNotProtected => ("The protected namespace is not one of those that the administrator allowed.", "Only namespaces on the operator's list may hold movers and Secrets.", "Use an allowed namespace, or add this one to the chart value protectedNamespaces."),
+    ProtectedNamespaceUnavailable => ("The protected namespace does not exist or is being deleted.", "Objects cannot be created in it.", "Create the namespace."),
+    VolumeSnapshotContentNotFound => ("There is no VolumeSnapshotContent of that name.", "It was deleted, or the name is wrong.", "Take a new VolumeSnapshot and name its content."),
+    VolumeSnapshotContentNotReady => ("The VolumeSnapshotContent is not ready to use.", "The storage is still taking the snapshot, or failed to.", "Look at the VolumeSnapshotContent's status and at the CSI driver's log."),
+    SnapshotOfOtherNamespace => ("The snapshot belongs to another namespace.", "A namespace may back up its own volumes only.", "Create the run in the namespace of the VolumeSnapshot."),
+    SourcePVCNotFound => ("The PVC that the snapshot was taken of is not there.", "The VolumeSnapshot or the PVC was deleted before the run was accepted, or the snapshot was imported.", "Take a new VolumeSnapshot of a PVC that exists."),
+    StorageClassNotFound => ("The StorageClass of the volume does not exist.", "A copy of the volume cannot be made without its class.", "Create the StorageClass, or name another."),
+    VolumeSnapshotClassNotFound => ("No VolumeSnapshotClass fits.", "The named class does not exist, or the volume's driver has none or several.", "Create a VolumeSnapshotClass for the driver, or name one."),
+    RepositoryReferenceInvalid => ("The reference of the restore point cannot be read.", "The text is not one that a backup's status holds.", "Copy status.resticrepository of the backup, or make a reference from `longshore snapshots`."),
+    OldResticRepository => ("The reference names a restic repository of an older data mover.", "Longshore reads its own repositories only.", "Restore it with `restic restore latest --host volsync --path /data` into a new volume, and back that up again."),
+    TargetPVCExists => ("A PVC with the target's name exists and was not made by this run.", "A PVC that others made is never touched.", "Choose another name, or delete the PVC."),
+    NameTaken => ("An object with the name of a temporary object exists and is not of this run.", "Somebody made it, or two runs share the beginning of their UID.", "Delete the object that the message names, or create the run again."),
+    SnapshotNotReady => ("A temporary snapshot object does not get ready.", "The snapshot controller or the CSI driver did not finish.", "Look at the snapshot controller's and the CSI driver's log; the message has the last error."),
+    PVCNotBound => ("The temporary volume is not there.", "The storage has not provisioned it, for want of space or for an error.", "Look at the events of the PVC; the message has the last one."),
+    QuotaExceeded => ("A ResourceQuota of the namespace forbids an object that the run needs.", "The quota is used up.", "Raise the quota or lower the number of concurrent runs."),
+    MissingPermission => ("The operator may not do what the run needs.", "Its roles lack a rule.", "Apply the roles of the chart; docs/oadp.md says which rules OADP's roles lack."),
+    PodRefused => ("The cluster refuses the mover's pod.", "An admission rule, most often Pod Security, forbids it.", "Label the protected namespace as the documentation of security says."),
+    ObjectRefused => ("The API server refuses an object that the run needs.", "A field's value, most often taken from the run, is not valid.", "Mend the field that the message names."),
+    SecretNotFound => ("The Secret with the repository's address and credentials is not in the protected namespace.", "It was not created, or its name is wrong.", "Create the Secret; the mover starts by itself."),
+    MoverPodUnschedulable => ("No node takes the mover's pod.", "Memory, CPU, taints or the volume's topology.", "Look at the pod's events; the message has the last one."),
+    ImagePullFailed => ("The mover's image cannot be pulled.", "Its name is wrong, or the registry refuses.", "Check the operator's flag --image and the pull secrets of the mover's ServiceAccount."),
+    MoverPodNotStarted => ("The mover's pod does not start.", "The kubelet cannot mount the volume or make the container.", "Look at the pod's events; the message has the last one."),
+    MoverOOMKilled => ("The mover was killed for using too much memory.", "The limit is below what it needs.", "Raise the operator's flag --mover-memory."),
+    MoverEvicted => ("The mover's pod was evicted, and so were its successors.", "The node ran short of a resource, or was drained.", "Look at the node's conditions."),
+    MoverFailed => ("The mover ended without saying why.", "It was killed, or crashed.", "Look at the last lines of its log in the message."),
+    MoverResultLost => ("The mover's pod was gone before its result was read, several times.", "Nodes went away, or something deletes the pods.", "Look for what deletes pods in the protected namespace."),
+    DeadlineExceeded => ("The mover did not end in time.", "The deadline of --mover-deadline is shorter than the work.", "Raise or remove the deadline."),
+    NamespaceNotAllowed => ("The requesting namespace may not restore this point.", "A namespace gets its own points, or what an administrator allowed.", "Restore in the point's namespace, or let an administrator add --allow-restore source=target."),
+    CleanupDelayed => ("Temporary objects are still there although they were deleted.", "The storage or a finalizer holds them.", "Look at the objects that the message names; the operator goes on deleting."),
+    RestoreSizeMismatch => ("The restored snapshot asks for a larger volume than the source had.", "The storage rounds sizes differently now.", "Restore with spec.targetPVC, which asks for enough."),
+    TargetNotBound => ("The application's PVC does not get bound.", "The storage cannot make a volume of the snapshot.", "Look at the events of the PVC; the message has the last one."),
+}
+
+/// Why a run waits or failed, whoever found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Found by the operator.
+    Operator(OperatorReason),
+    /// Reported by the mover.
+    Mover(longshore_job::Reason),
+}
+
+impl Reason {
+    /// The CamelCase word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator(reason) => reason.as_str(),
+            Self::Mover(reason) => reason.as_str(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Operator(reason) => reason.advice(),
+            Self::Mover(reason) => reason.advice(),
+        }
+    }
+}
+
+impl From<OperatorReason> for Reason {
+    fn from(reason: OperatorReason) -> Self {
+        Self::Operator(reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A cause with what is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The cause.
+    pub reason: Reason,
+    /// What happened, in the words of whoever noticed it.
+    pub message: String,
+}
+
+impl Trouble {
+    /// A cause with its message.
+    pub fn new(reason: impl Into<Reason>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into() }
+    }
+
+    /// Cause, message and advice in one text of at most [`MESSAGE_BYTES_MAX`] bytes.
+    pub fn text(&self) -> String {
+        let Self { reason, message } = self;
+        let mut message = message.trim().trim_end_matches('.').to_owned();
+        let advice = reason.advice();
+        // A mover's message may hold the advice already.
+        let tail = if message.contains(advice.trim_end_matches('.')) {
+            String::new()
+        } else {
+            format!(". {advice}")
+        };
+        truncate(&mut message, MESSAGE_BYTES_MAX.saturating_sub(tail.len()));
+        message.push_str(&tail);
+        message
+    }
+}
+
+/// Longest message of a condition, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Cuts `text` to at most `limit` bytes, at a character.
+pub fn truncate(text: &mut String, limit: usize) {
+    const ELLIPSIS: &str = "…";
+    if text.len() > limit {
+        let mut end = limit.saturating_sub(ELLIPSIS.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(ELLIPSIS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_says_what_why_and_what_to_do() {
+        let mut words = BTreeSet::new();
+        for reason in OperatorReason::ALL {
+            assert!(words.insert(reason.as_str()), "{reason:?}");
+            for text in [reason.what(), reason.why(), reason.advice()] {
+                assert!(text.ends_with('.') && text.len() > 8, "{reason:?}: {text}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_of_any_length_fits_and_keeps_the_advice(message in ".{0,3000}") {
+            let text = Trouble::new(OperatorReason::QuotaExceeded, message).text();
+            prop_assert!(text.len() <= MESSAGE_BYTES_MAX);
+            prop_assert!(text.contains("Raise the quota"));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The temporary children of one run: found by label and UID, and taken away.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Resource, ResourceExt};
+use longshore_api::{VolumeSnapshot, VolumeSnapshotContent};
+
+use crate::cluster::{Context, Error, delete, list};
+use crate::mover::{MoverObjects, MoverState, mover_state};
+use crate::names::{Role, RunId, belongs_to, has_role};
+use crate::watches::temporary_children;
+
+/// Everything that a run has in the cluster for the time of its work.
+#[derive(Debug, Clone, Default)]
+pub struct Temporary {
+    /// Job of the mover.
+    pub jobs: Vec<Arc<Job>>,
+    /// Pods of that Job.
+    pub pods: Vec<Arc<Pod>>,
+    /// PVC.
+    pub claims: Vec<Arc<PersistentVolumeClaim>>,
+    /// VolumeSnapshot.
+    pub snapshots: Vec<Arc<VolumeSnapshot>>,
+    /// Content.
+    pub contents: Vec<Arc<VolumeSnapshotContent>>,
+    /// Warnings of the protected namespace.
+    pub warnings: Vec<Arc<Event>>,
+}
+
+fn of_run<K>(store: &Store<K>, uid: &str) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.state_filter(|object| belongs_to(object.meta(), uid) && has_role(object.meta(), Role::Temporary))
+}
+
+impl Temporary {
+    /// What the watches know.
+    pub fn from_stores(context: &Context, run: &RunId, namespace: &str) -> Self {
+        let stores = &context.stores;
+        let mut found = Self {
+            claims: of_run(&stores.claims, &run.uid),
+            snapshots: of_run(&stores.snapshots, &run.uid),
+            contents: of_run(&stores.contents, &run.uid),
+            ..Self::default()
+        };
+        if let Some(protected) = stores.protected.get(namespace) {
+            found.jobs = of_run(&protected.jobs, &run.uid);
+            found.pods = of_run(&protected.pods, &run.uid);
+            let uids: Vec<Option<String>> = found
+                .jobs
+                .iter()
+                .map(|job| job.uid())
+                .chain(found.pods.iter().map(|pod| pod.uid()))
+                .chain(found.claims.iter().map(|claim| claim.uid()))
+                .collect();
+            found.warnings = protected.events.state_filter(|event| {
+                event.involved_object.uid.is_some() && uids.contains(&event.involved_object.uid)
+            });
+        }
+        found
+    }
+
+    /// What the API server knows: watches may lag behind our own creations, and "nothing is left" must be true.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub async fn from_server(context: &Context, run: &RunId, namespace: &str) -> Result<Self, Error> {
+        let selector = temporary_children(&run.uid);
+        let client = || context.client.clone();
+        let (jobs, pods) =
+            (Api::<Job>::namespaced(client(), namespace), Api::<Pod>::namespaced(client(), namespace));
+        let claims = Api::<PersistentVolumeClaim>::namespaced(client(), namespace);
+        let snapshots = Api::<VolumeSnapshot>::namespaced(client(), namespace);
+        let contents = Api::<VolumeSnapshotContent>::all(client());
+        let (jobs, pods, claims, snapshots, contents) = futures::try_join!(
+            list(&jobs, &selector),
+            list(&pods, &selector),
+            list(&claims, &selector),
+            list(&snapshots, &selector),
+            list(&contents, &selector),
+        )?;
+        Ok(Self { jobs, pods, claims, snapshots, contents, warnings: Vec::new() })
+    }
+
+    /// Kinds and names of what is there.
+    pub fn names(&self) -> Vec<String> {
+        fn add<K: Resource<DynamicType = ()>>(names: &mut Vec<String>, objects: &[Arc<K>]) {
+            names.extend(objects.iter().map(|object| format!("{} {}", K::kind(&()), object.name_any())));
+        }
+        let mut names = Vec::new();
+        add(&mut names, &self.jobs);
+        add(&mut names, &self.pods);
+        add(&mut names, &self.claims);
+        add(&mut names, &self.snapshots);
+        add(&mut names, &self.contents);
+        names
+    }
+
+    /// State of the mover.
+    pub fn mover(&self) -> MoverState {
+        mover_state(MoverObjects {
+            job: self.jobs.first().map(AsRef::as_ref),
+            pods: &self.pods,
+            warnings: &self.warnings,
+        })
+    }
+
+    /// Deletes Job and pods.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub async fn delete_mover(&self, context: &Context, namespace: &str) -> Result<(), Error> {
+        let jobs = Api::<Job>::namespaced(context.client.clone(), namespace);
+        for job in &self.jobs {
+            delete(&jobs, job.as_ref()).await?;
+        }
+        if self.jobs.is_empty() {
+            // Otherwise the garbage collector takes them with the Job.
+            let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
+            for pod in &self.pods {
+                delete(&pods, pod.as_ref()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes everything, all at once: finalizers of the cluster keep the order.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub async fn delete_all(&self, context: &Context, namespace: &str) -> Result<(), Error> {
+        self.delete_mover(context, namespace).await?;
+        let client = &context.client;
+        let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace);
+        for claim in &self.claims {
+            delete(&claims, claim.as_ref()).await?;
+        }
+        let snapshots = Api::<VolumeSnapshot>::namespaced(client.clone(), namespace);
+        for snapshot in &self.snapshots {
+            delete(&snapshots, snapshot.as_ref()).await?;
+        }
+        let contents = Api::<VolumeSnapshotContent>::all(client.clone());
+        for content in &self.contents {
+            delete(&contents, content.as_ref()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The object of this name, whoever made it.
+pub fn named<K>(store: &Store<K>, namespace: Option<&str>, name: &str) -> Option<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let reference = ObjectRef::new(name);
+    store.get(&match namespace {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
+    })
+}

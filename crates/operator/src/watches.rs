@@ -1,0 +1,350 @@
+//! Everything that the operator watches, and whom each change wakes.
+//!
+//! One watch a kind (and a protected namespace, where rights are granted there only) feeds one store; passes read stores, not the API server.
+//! A change to a child wakes the run that its annotation names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::names::{ROLE, RUN_UID, Role, RunKind, has_role, run_of};
+use crate::reason::{OperatorReason, Trouble};
+
+/// Stores of one protected namespace.
+#[derive(Clone)]
+pub struct ProtectedStores {
+    /// Jobs of runs.
+    pub jobs: Store<Job>,
+    /// Pods of runs.
+    pub pods: Store<Pod>,
+    /// Warnings.
+    pub events: Store<Event>,
+}
+
+/// All stores.
+#[derive(Clone)]
+pub struct Stores {
+    /// Backups.
+    pub backups: Store<VolumeSnapshotBackup>,
+    /// Restores.
+    pub restores: Store<VolumeSnapshotRestore>,
+    /// Contents, everybody's.
+    pub contents: Store<VolumeSnapshotContent>,
+    /// VolumeSnapshots, everybody's.
+    pub snapshots: Store<VolumeSnapshot>,
+    /// PVCs, everybody's.
+    pub claims: Store<PersistentVolumeClaim>,
+    /// By protected namespace.
+    pub protected: BTreeMap<String, ProtectedStores>,
+    health: WatchHealth,
+}
+
+/// What wakes the controllers.
+pub struct Wakes {
+    /// Backups to look at.
+    pub backups: UnboundedReceiver<ObjectRef<VolumeSnapshotBackup>>,
+    /// Restores to look at.
+    pub restores: UnboundedReceiver<ObjectRef<VolumeSnapshotRestore>>,
+    /// Keepers to look at.
+    pub keepers: UnboundedReceiver<ObjectRef<VolumeSnapshotContent>>,
+}
+
+/// Which watches have not begun, or were cut off, and why.
+#[derive(Debug, Clone, Default)]
+struct WatchHealth(Arc<Mutex<BTreeMap<String, WatchState>>>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum WatchState {
+    Starting,
+    Live,
+    Refused(String),
+}
+
+impl WatchHealth {
+    fn set(&self, name: &str, state: WatchState) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), state);
+    }
+
+    fn first(&self, wanted: impl Fn(&str, &WatchState) -> bool) -> Option<(String, WatchState)> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states
+            .iter()
+            .find(|(name, state)| wanted(name, state))
+            .map(|(name, state)| (name.clone(), state.clone()))
+    }
+}
+
+impl Stores {
+    /// Why a run in this protected namespace cannot be looked at, if it cannot.
+    pub fn blocked(&self, protected_namespace: &str) -> Option<Trouble> {
+        let concerns = |name: &str| match name.split_once('/') {
+            Some((namespace, _)) => namespace == protected_namespace,
+            None => true,
+        };
+        let (name, state) =
+            self.health.first(|name, state| concerns(name) && matches!(state, WatchState::Refused(_)))?;
+        let WatchState::Refused(message) = state else { return None };
+        Some(Trouble::new(OperatorReason::MissingPermission, format!("cannot watch {name}: {message}")))
+    }
+
+    /// Whether every watch has delivered all that exists, as far as this protected namespace is concerned.
+    pub fn is_complete(&self, protected_namespace: &str) -> bool {
+        let of_other = |name: &str| name.split_once('/').is_some_and(|(one, _)| one != protected_namespace);
+        self.health.first(|name, state| !of_other(name) && *state == WatchState::Starting).is_none()
+    }
+
+    /// Whether every watch, of every namespace, is past its start.
+    pub fn are_started(&self) -> bool {
+        self.health.first(|_, state| *state == WatchState::Starting).is_none()
+    }
+}
+
+struct Spawner {
+    client: Client,
+    health: WatchHealth,
+}
+
+impl Spawner {
+    /// Starts a watch that calls `woken` for each object that came, changed or went, after the store has it.
+    fn spawn<K>(
+        &self,
+        name: &str,
+        api: Api<K>,
+        config: watcher::Config,
+        woken: impl Fn(&K) + Send + 'static,
+    ) -> Store<K>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K::DynamicType: Default + Eq + Hash + Clone,
+    {
+        let (store, writer) = reflector::store::<K>();
+        let (health, name, reader) = (self.health.clone(), name.to_owned(), store.clone());
+        health.set(&name, WatchState::Starting);
+        let watch = watcher(api, config).default_backoff().modify(|object| {
+            // Never read here, and often the larger part of an object.
+            object.managed_fields_mut().clear();
+        });
+        let mut events = Box::pin(reflector::reflector(writer, watch));
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => woken(&object),
+                    Ok(watcher::Event::InitDone) => {
+                        health.set(&name, WatchState::Live);
+                        reader.state().iter().for_each(|object| woken(object));
+                    }
+                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+                    Err(error) => note(&health, &name, &error),
+                }
+            }
+        });
+        store
+    }
+}
+
+fn note(health: &WatchHealth, name: &str, error: &watcher::Error) {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
+    };
+    match status {
+        Some(status) if status.code == 403 => {
+            health.set(name, WatchState::Refused(status.message.clone()));
+            tracing::error!(
+                watch = name,
+                message = status.message,
+                "the operator may not watch what it needs"
+            );
+        }
+        _ => {
+            tracing::warn!(watch = name, error = %crate::cluster::chain(error), "a watch was cut off and begins again")
+        }
+    }
+}
+
+/// Senders that wake controllers.
+#[derive(Clone)]
+struct Senders {
+    backups: UnboundedSender<ObjectRef<VolumeSnapshotBackup>>,
+    restores: UnboundedSender<ObjectRef<VolumeSnapshotRestore>>,
+    keepers: UnboundedSender<ObjectRef<VolumeSnapshotContent>>,
+}
+
+impl Senders {
+    /// Wakes the run that a child belongs to. A closed channel means that the program is ending.
+    fn wake_run<K: ResourceExt>(&self, child: &K) {
+        if let Some((kind, namespace, name)) = run_of(child.meta()) {
+            let _closed = match kind {
+                RunKind::Backup => self.backups.send(ObjectRef::new(name).within(namespace)).is_err(),
+                RunKind::Restore => self.restores.send(ObjectRef::new(name).within(namespace)).is_err(),
+            };
+        }
+    }
+
+    fn wake_keeper(&self, keeper: &VolumeSnapshotContent) {
+        let _closed = self.keepers.send(ObjectRef::from_obj(keeper)).is_err();
+    }
+}
+
+/// Starts all watches.
+pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes) {
+    let (backup_sender, backups_woken) = unbounded_channel();
+    let (restore_sender, restores_woken) = unbounded_channel();
+    let (keeper_sender, keepers_woken) = unbounded_channel();
+    let senders = Senders { backups: backup_sender, restores: restore_sender, keepers: keeper_sender };
+    let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
+
+    let backups = spawn_backups(&spawner, &senders);
+    let restores = spawn_restores(&spawner, &senders);
+    let contents = spawn_contents(&spawner, &senders, backups.clone());
+    let snapshots = {
+        let (senders, contents) = (senders.clone(), contents.clone());
+        spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
+            senders.wake_run(object);
+            if has_role(&object.metadata, Role::Target) || has_role(&object.metadata, Role::Keeper) {
+                keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
+            }
+        })
+    };
+    let claims = {
+        let (senders, contents) = (senders.clone(), contents.clone());
+        let api = Api::all(client.clone());
+        spawner.spawn("persistentvolumeclaims", api, any(), move |object: &PersistentVolumeClaim| {
+            senders.wake_run(object);
+            if crate::kinds::keeper::snapshot_source(object).is_some() {
+                keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
+            }
+        })
+    };
+    let namespaces: BTreeSet<&String> = protected_namespaces.iter().collect();
+    let protected = namespaces
+        .into_iter()
+        .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name)))
+        .collect();
+    let stores =
+        Stores { backups, restores, contents, snapshots, claims, protected, health: spawner.health.clone() };
+    (stores, Wakes { backups: backups_woken, restores: restores_woken, keepers: keepers_woken })
+}
+
+fn any() -> watcher::Config {
+    watcher::Config::default()
+}
+
+/// Contents that remember a restored snapshot.
+pub fn keepers(contents: &Store<VolumeSnapshotContent>) -> Vec<Arc<VolumeSnapshotContent>> {
+    contents.state_filter(|content| has_role(&content.metadata, Role::Keeper))
+}
+
+/// A run that changed wakes itself; one that gave its slot back wakes those that wait.
+fn spawn_backups(spawner: &Spawner, senders: &Senders) -> Store<VolumeSnapshotBackup> {
+    let (wake, own) = (senders.backups.clone(), Arc::new(Mutex::new(None::<Store<VolumeSnapshotBackup>>)));
+    let reader = own.clone();
+    let store = spawner.spawn(
+        "volumesnapshotbackups",
+        Api::all(spawner.client.clone()),
+        any(),
+        move |object: &VolumeSnapshotBackup| {
+            let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
+            let over = crate::slots::is_waiting(object).is_none() && !crate::slots::is_working(object);
+            let store = reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let (true, Some(store)) = (over, store) {
+                for other in store.state_filter(|other| crate::slots::is_waiting(other).is_some()) {
+                    let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
+                }
+            }
+        },
+    );
+    *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
+    store
+}
+
+fn spawn_restores(spawner: &Spawner, senders: &Senders) -> Store<VolumeSnapshotRestore> {
+    let (wake, own) = (senders.restores.clone(), Arc::new(Mutex::new(None::<Store<VolumeSnapshotRestore>>)));
+    let reader = own.clone();
+    let store = spawner.spawn(
+        "volumesnapshotrestores",
+        Api::all(spawner.client.clone()),
+        any(),
+        move |object: &VolumeSnapshotRestore| {
+            let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
+            let over = crate::slots::is_waiting(object).is_none() && !crate::slots::is_working(object);
+            let store = reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let (true, Some(store)) = (over, store) {
+                for other in store.state_filter(|other| crate::slots::is_waiting(other).is_some()) {
+                    let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
+                }
+            }
+        },
+    );
+    *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
+    store
+}
+
+/// A content wakes its run, itself if it is a keeper, the backups that wait for it, and the restore whose snapshot it holds.
+fn spawn_contents(
+    spawner: &Spawner,
+    senders: &Senders,
+    backups: Store<VolumeSnapshotBackup>,
+) -> Store<VolumeSnapshotContent> {
+    let senders = senders.clone();
+    let api = Api::all(spawner.client.clone());
+    spawner.spawn("volumesnapshotcontents", api, any(), move |object: &VolumeSnapshotContent| {
+        senders.wake_run(object);
+        if has_role(&object.metadata, Role::Keeper) {
+            senders.wake_keeper(object);
+        }
+        for backup in
+            backups.state_filter(|backup| crate::slots::waits_for_content(backup, &object.name_any()))
+        {
+            let _closed = senders.backups.send(ObjectRef::from_obj(backup.as_ref())).is_err();
+        }
+    })
+}
+
+fn spawn_protected(spawner: &Spawner, senders: &Senders, namespace: &str) -> ProtectedStores {
+    let client = &spawner.client;
+    let ours = || watcher::Config::default().labels(RUN_UID);
+    let name = |kind: &str| format!("{namespace}/{kind}");
+    let wake = senders.clone();
+    let jobs =
+        spawner.spawn(&name("jobs"), Api::namespaced(client.clone(), namespace), ours(), move |job: &Job| {
+            wake.wake_run(job);
+        });
+    let wake = senders.clone();
+    let pods =
+        spawner.spawn(&name("pods"), Api::namespaced(client.clone(), namespace), ours(), move |pod: &Pod| {
+            wake.wake_run(pod);
+        });
+    let (wake, owners) = (senders.clone(), (jobs.clone(), pods.clone()));
+    let warnings = watcher::Config::default().fields("type=Warning");
+    let api = Api::namespaced(client.clone(), namespace);
+    let events = spawner.spawn(&name("events"), api, warnings, move |event: &Event| {
+        let uid = event.involved_object.uid.as_deref();
+        // A PVC's warning reaches its run through the PVC's own changes or the next pass.
+        if let Some(job) = owners.0.find(|job| job.metadata.uid.as_deref() == uid) {
+            wake.wake_run(job.as_ref());
+        } else if let Some(pod) = owners.1.find(|pod| pod.metadata.uid.as_deref() == uid) {
+            wake.wake_run(pod.as_ref());
+        }
+    });
+    ProtectedStores { jobs, pods, events }
+}
+
+/// Selects the temporary children of one run.
+pub fn temporary_children(uid: &str) -> String {
+    format!("{RUN_UID}={uid},{ROLE}={}", Role::Temporary.as_str())
+}
