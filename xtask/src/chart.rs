@@ -6,6 +6,7 @@
 mod pod_security;
 mod render;
 mod rights;
+mod samples;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -104,7 +105,9 @@ fn inspect(root: &Path, helm: &Path, operator_help: &str) -> Result<String> {
     for (values, word) in REFUSED {
         helm.is_refused(values, word)?;
     }
-    Ok(format!("2 sets of values, {objects} objects, {} bad values refused", REFUSED.len()))
+    let samples = samples::check(root)?;
+    let refused = REFUSED.len();
+    Ok(format!("2 sets of values, {objects} objects, {refused} bad values refused, {samples} samples"))
 }
 
 fn check_copies(root: &Path) -> Result<()> {
