@@ -100,15 +100,15 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Up(up) => Lab::open(&console)?.up(up.cluster.names(), &up.options(), &console),
         Command::Down { cluster: None | Some(Which::Both) } => remove_lab(&console),
         Command::Down { cluster: Some(which) } => {
-            let lab = Lab::open(&console)?;
+            let lab = Lab::inspect()?;
             which.names().iter().try_for_each(|name| lab.destroy_cluster_and_driver_state(*name))
         }
         Command::Recovery(up) => recovery::run(&Options { recreate: false, ..up.options() }),
         Command::Smoke { cluster } => cluster.names().iter().try_for_each(|name| smoke::run(*name)),
         Command::Services => services::run(),
-        Command::Status => status(&Lab::open(&console)?),
+        Command::Status => status(&Lab::inspect()?),
         Command::Kubeconfig { cluster } => {
-            let lab = Lab::open(&console)?;
+            let lab = Lab::inspect()?;
             for name in cluster.names() {
                 println!("{}", lab.cluster(*name).kubeconfig().display());
             }

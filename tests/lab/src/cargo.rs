@@ -7,28 +7,40 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::paths::Paths;
-use crate::report::Reporter;
+use crate::report::{Reporter, while_saying};
 
 /// Builds programs, given as package and binary, and returns their paths in that order. Cargo's own messages go to standard error.
-pub fn build(_paths: &Paths, programs: &[(&str, &str)], reporter: &dyn Reporter) -> Result<Vec<PathBuf>> {
+pub fn build(programs: &[(&str, &str)], reporter: &dyn Reporter) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(Paths::checkout()).args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.current_dir(Paths::checkout()).args([
+        "build",
+        "--quiet",
+        "--message-format=json-render-diagnostics",
+    ]);
     for (package, binary) in programs {
         command.args(["--package", package, "--bin", binary]);
     }
-    reporter.line(&format!("building {}", programs.iter().map(|(_, binary)| *binary).collect::<Vec<_>>().join(", ")));
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("could not start cargo")?;
+    let what =
+        format!("building {}", programs.iter().map(|(_, binary)| *binary).collect::<Vec<_>>().join(", "));
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = while_saying(reporter, &what, || command.output()).context("could not start cargo")?;
     if !output.status.success() {
         bail!("cargo build failed: {}", output.status);
     }
-    let messages: Vec<Value> =
-        String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let messages: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     let find = |binary: &str| {
         let found = messages.iter().find(|message| {
-            message["target"]["name"] == binary && message["executable"].is_string() && message["target"]["kind"][0] == "bin"
+            message["target"]["name"] == binary
+                && message["executable"].is_string()
+                && message["target"]["kind"][0] == "bin"
         });
         found.and_then(|message| message["executable"].as_str()).map(PathBuf::from)
     };
-    let named = |(_, binary): &(&str, &str)| find(binary).with_context(|| format!("cargo did not say where {binary} is"));
+    let named = |(_, binary): &(&str, &str)| {
+        find(binary).with_context(|| format!("cargo did not say where {binary} is"))
+    };
     programs.iter().map(named).collect()
 }

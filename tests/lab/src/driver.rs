@@ -89,8 +89,16 @@ impl Cluster {
     /// Starts a driver instance with its sidecars, CSIDriver object and classes, and waits until the kubelet knows it. One of that
     /// name is replaced; its volumes stay.
     pub fn start_driver(&self, options: &DriverOptions, reporter: &dyn Reporter) -> Result<Driver> {
+        self.start_driver_from(build_driver(reporter)?, options, reporter)
+    }
+
+    pub(crate) fn start_driver_from(
+        &self,
+        program: PathBuf,
+        options: &DriverOptions,
+        reporter: &dyn Reporter,
+    ) -> Result<Driver> {
         let driver = self.driver(&options.name);
-        let program = cargo::build(&self.paths, &[("longshore-lab-csi", "longshore-lab-csi")], reporter)?.remove(0);
         let state = options.state_dir.clone().unwrap_or_else(|| driver.folder().join("state"));
         fs::create_dir_all(&state)?;
         fs::create_dir_all(driver.socket_folder())?;
@@ -102,7 +110,11 @@ impl Cluster {
         if !driver.faults_file().exists() {
             driver.set_faults(&[])?;
         }
-        self.supervisor.start(&self.process(&driver.process("driver"), program, driver.arguments(options, &state)))?;
+        let built = fs::metadata(&program)?.modified()?;
+        let mut spec = self.process(&driver.process("driver"), program, driver.arguments(options, &state));
+        // Another build at the same path is another program.
+        spec.environment.insert("LONGSHORE_LAB_BUILT".into(), format!("{built:?}"));
+        self.supervisor.ensure(&spec)?;
         self.apply(&serde_json::to_string(&objects(options))?)?;
         let socket = driver.socket_folder().join("csi.sock");
         wait_until("the driver's socket", Duration::from_secs(20), || {
@@ -111,7 +123,7 @@ impl Cluster {
         })?;
         for sidecar in ["csi-provisioner", "csi-snapshotter"] {
             let spec = self.driver_sidecar(&self.programs, sidecar, &options.name, &driver.process(sidecar));
-            self.supervisor.start(&spec)?;
+            self.supervisor.ensure(&spec)?;
         }
         driver.wait_until_registered()?;
         reporter.line(&format!("{}: CSI driver {} is registered", self.name, options.name));
@@ -174,8 +186,10 @@ impl Driver {
         for part in ["csi-provisioner", "csi-snapshotter", "driver"] {
             self.cluster.supervisor.forget(&self.process(part))?;
         }
-        let storage: Vec<String> =
-            ["xfs", "ext4", "xfs-wait", "ext4-wait"].iter().map(|end| format!("storageclass/{prefix}-{end}")).collect();
+        let storage: Vec<String> = ["xfs", "ext4", "xfs-wait", "ext4-wait"]
+            .iter()
+            .map(|end| format!("storageclass/{prefix}-{end}"))
+            .collect();
         let mut names: Vec<&str> = storage.iter().map(String::as_str).collect();
         let driver = format!("csidriver/{}", self.name);
         let [delete, retain] = ["delete", "retain"].map(|end| format!("volumesnapshotclass/{prefix}-{end}"));
@@ -184,7 +198,8 @@ impl Driver {
     }
 
     fn arguments(&self, options: &DriverOptions, state: &std::path::Path) -> Vec<String> {
-        let registry = self.cluster.kubelet_folder().join("plugins_registry").join(format!("{}-reg.sock", self.name));
+        let registry =
+            self.cluster.kubelet_folder().join("plugins_registry").join(format!("{}-reg.sock", self.name));
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let mut arguments: Vec<String> = [
             "serve",
@@ -223,10 +238,16 @@ impl Driver {
             for part in ["driver", "csi-provisioner", "csi-snapshotter"] {
                 self.cluster.supervisor.check(&self.process(part))?;
             }
-            let names = self.cluster.kubectl(&["get", "csinode", &node, "-o", "jsonpath={.spec.drivers[*].name}"])?;
+            let names =
+                self.cluster.kubectl(&["get", "csinode", &node, "-o", "jsonpath={.spec.drivers[*].name}"])?;
             Ok(names.split_whitespace().any(|name| name == self.name))
         })
     }
+}
+
+/// The driver's program, built from the checkout.
+pub(crate) fn build_driver(reporter: &dyn Reporter) -> Result<PathBuf> {
+    Ok(cargo::build(&[("longshore-lab-csi", "longshore-lab-csi")], reporter)?.remove(0))
 }
 
 /// CSIDriver and classes.

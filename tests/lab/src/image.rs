@@ -168,10 +168,54 @@ fn link<W: std::io::Write>(into: &mut Builder<W>, place: &str, target: &str) -> 
 /// An image for application pods: a shell, file tools, file system tools.
 pub(crate) fn workload() -> Result<Image> {
     const TOOLS: &[&str] = &[
-        "bash", "find", "xargs", "sha256sum", "stat", "dd", "cp", "mv", "rm", "ln", "ls", "mknod", "mkfifo", "touch", "chown",
-        "chmod", "truncate", "sort", "tar", "cat", "head", "tail", "sync", "cmp", "mkfs.xfs", "mkfs.ext4", "tune2fs", "xfs_io",
-        "xfs_admin", "xfs_repair", "xfs_db", "e2fsck", "debugfs", "blkid", "blockdev", "losetup", "lsblk", "getfattr", "setfattr", "getfacl",
-        "setfacl", "fsfreeze", "fallocate", "mount", "umount", "findmnt", "chattr", "lsattr",
+        "bash",
+        "find",
+        "xargs",
+        "sha256sum",
+        "stat",
+        "dd",
+        "cp",
+        "mv",
+        "rm",
+        "ln",
+        "ls",
+        "mknod",
+        "mkfifo",
+        "touch",
+        "chown",
+        "chmod",
+        "truncate",
+        "sort",
+        "tar",
+        "cat",
+        "head",
+        "tail",
+        "sync",
+        "cmp",
+        "mkfs.xfs",
+        "mkfs.ext4",
+        "tune2fs",
+        "xfs_io",
+        "xfs_admin",
+        "xfs_repair",
+        "xfs_db",
+        "e2fsck",
+        "debugfs",
+        "blkid",
+        "blockdev",
+        "losetup",
+        "lsblk",
+        "getfattr",
+        "setfattr",
+        "getfacl",
+        "setfacl",
+        "fsfreeze",
+        "fallocate",
+        "mount",
+        "umount",
+        "findmnt",
+        "chattr",
+        "lsattr",
     ];
     let mut image = Image { name: "localhost/workload:dev".into(), base: true, ..Image::default() };
     let busybox = packages::find("busybox").context("busybox is missing")?;
@@ -194,11 +238,58 @@ pub(crate) fn workload() -> Result<Image> {
 /// The image that holds a pod's namespaces open.
 pub(crate) fn pause(program: PathBuf) -> Image {
     let programs = BTreeMap::from([("/pause".to_owned(), program)]);
-    Image { name: "localhost/pause:dev".into(), programs, entrypoint: vec!["/pause".into()], ..Image::default() }
+    Image {
+        name: "localhost/pause:dev".into(),
+        programs,
+        entrypoint: vec!["/pause".into()],
+        ..Image::default()
+    }
 }
 
 /// Longshore's own image, from binaries that cargo built: the same places and entry point as in the Dockerfile.
 pub(crate) fn longshore(programs: BTreeMap<String, PathBuf>) -> Image {
     let entrypoint = vec!["/usr/local/bin/longshore-operator".into()];
     Image { name: "localhost/longshore:dev".into(), programs, base: true, entrypoint, ..Image::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn entries(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for entry in tar::Archive::new(archive).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            found.insert(entry.path().unwrap().to_string_lossy().into_owned(), bytes);
+        }
+        found
+    }
+
+    #[test]
+    fn an_archive_names_its_parts_by_their_hashes_and_holds_the_libraries() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = fs::canonicalize("/bin/sh").unwrap();
+        let image = Image {
+            name: "localhost/a:b".into(),
+            programs: BTreeMap::from([("/usr/bin/sh".to_owned(), program.clone())]),
+            base: true,
+            ..Image::default()
+        };
+        let target = folder.path().join("image.tar");
+        image.write_archive(&target).unwrap();
+        let parts = entries(&fs::read(&target).unwrap());
+        let manifest: serde_json::Value = serde_json::from_slice(&parts["manifest.json"]).unwrap();
+        let layer = &parts[manifest[0]["Layers"][0].as_str().unwrap()];
+        let config = &parts[manifest[0]["Config"].as_str().unwrap()];
+        let config: serde_json::Value = serde_json::from_slice(config).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256_hex(layer)));
+        let files = entries(layer);
+        assert_eq!(files["usr/bin/sh"], fs::read(program).unwrap());
+        assert!(files.keys().any(|name| name.ends_with("/libc.so.6")), "{:?}", files.keys());
+        assert!(files.contains_key("etc/ssl/certs/ca-certificates.crt"));
+    }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::cluster::{Cluster, ClusterName};
-use crate::driver::DriverOptions;
+use crate::driver::{DriverOptions, build_driver};
 use crate::gobuild::{self, Programs};
 use crate::hash::sha256_hex;
 use crate::image::{self, Image};
@@ -52,6 +52,12 @@ impl Lab {
         Ok(Self { paths, programs })
     }
 
+    /// A handle for looking and for removing: it installs and builds nothing.
+    pub fn inspect() -> Result<Self> {
+        let paths = Paths::from_environment()?;
+        Ok(Self { programs: Programs::cached(&paths), paths })
+    }
+
     /// Brings up MinIO and these clusters. Clusters that are healthy stay as they are (unless `recreate`); whatever else an earlier run
     /// left of them is removed first. MinIO keeps what it holds.
     pub fn up(&self, names: &[ClusterName], options: &Options, reporter: &dyn Reporter) -> Result<()> {
@@ -61,17 +67,31 @@ impl Lab {
         if options.longshore_image {
             archives.push(self.longshore_archive(reporter)?);
         }
-        reporter.line("images are ready");
+        let driver = if options.drivers.is_empty() { None } else { Some(build_driver(reporter)?) };
+        reporter.line("images and programs are ready");
         self.minio().start()?;
         reporter.line("MinIO is ready");
         thread::scope(|scope| {
-            let threads: Vec<_> =
-                names.iter().map(|name| scope.spawn(|| self.up_one(*name, &archives, options, reporter))).collect();
-            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+            let threads: Vec<_> = names
+                .iter()
+                .map(|name| {
+                    scope.spawn(|| self.up_one(*name, &archives, driver.as_deref(), options, reporter))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
         })
     }
 
-    fn up_one(&self, name: ClusterName, archives: &[PathBuf], options: &Options, reporter: &dyn Reporter) -> Result<()> {
+    fn up_one(
+        &self,
+        name: ClusterName,
+        archives: &[PathBuf],
+        driver: Option<&Path>,
+        options: &Options,
+        reporter: &dyn Reporter,
+    ) -> Result<()> {
         let cluster = self.cluster(name);
         if !options.recreate && cluster.exists() && cluster.is_healthy() {
             reporter.line(&format!("{name}: is up already"));
@@ -83,8 +103,10 @@ impl Lab {
             cluster.destroy()?;
             cluster.create(archives, reporter).with_context(|| format!("{name} did not come up"))?;
         }
-        for driver in &options.drivers {
-            cluster.start_driver(driver, reporter).with_context(|| format!("driver {} on {name}", driver.name))?;
+        for instance in &options.drivers {
+            let program = driver.context("the driver was not built")?.to_path_buf();
+            let started = cluster.start_driver_from(program, instance, reporter);
+            started.with_context(|| format!("driver {} on {name}", instance.name))?;
         }
         reporter.line(&format!("{name}: ready; kubeconfig {}", cluster.kubeconfig().display()));
         Ok(())
@@ -111,7 +133,9 @@ impl Lab {
             let cluster = self.cluster(name);
             found.extend(network::leftovers(&cluster.addresses));
             let groups = sweep::control_groups(&cluster.control_group());
-            found.extend(groups.iter().filter(|group| group.exists()).map(|group| group.display().to_string()));
+            found.extend(
+                groups.iter().filter(|group| group.exists()).map(|group| group.display().to_string()),
+            );
         }
         Ok(found)
     }
@@ -146,7 +170,7 @@ impl Lab {
     /// Archive of `localhost/longshore:dev`, built from the checkout as it is now. Give it to `Cluster::load_image`.
     pub fn longshore_archive(&self, reporter: &dyn Reporter) -> Result<PathBuf> {
         let wanted = [("longshore-cli", "longshore"), ("longshore-operator", "longshore-operator")];
-        let built = cargo::build(&self.paths, &wanted, reporter)?;
+        let built = cargo::build(&wanted, reporter)?;
         let mut programs = BTreeMap::new();
         for ((_, binary), path) in wanted.into_iter().zip(built) {
             programs.insert(format!("/usr/local/bin/{binary}"), self.stripped(&path)?);
@@ -204,9 +228,7 @@ impl Lab {
 
 /// Removes a lab without needing any of its programs: for `down` on a machine where the cache is gone.
 pub fn remove_lab(reporter: &dyn Reporter) -> Result<()> {
-    let paths = Paths::from_environment()?;
-    let programs = Programs::absent();
-    Lab { paths, programs }.down(reporter)
+    Lab::inspect()?.down(reporter)
 }
 
 fn remove_everything(paths: &Paths, clusters: &[Cluster]) -> Result<()> {
@@ -230,12 +252,33 @@ fn lock(paths: &Paths) -> Result<File> {
     Ok(file)
 }
 
-/// Older versions of a cached file.
+/// A dash, the sixteen digits of a hash, and perhaps an extension.
+fn is_version(end: &str) -> bool {
+    let digits = end.strip_prefix('-').and_then(|end| end.get(..16));
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && matches!(end.as_bytes().get(17), None | Some(b'.'))
+}
+
+/// Older versions of a cached file, and halves of them.
 fn remove_others(folder: &Path, start: &str, keep: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.strip_prefix(start).is_some_and(|end| end.len() <= 21 && end.starts_with('-')) && entry.path() != keep {
+        if name.strip_prefix(start).is_some_and(is_version) && entry.path() != keep {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_version;
+
+    #[test]
+    fn another_programs_cache_is_not_an_older_version() {
+        assert!(is_version("-0123456789abcdef"));
+        assert!(is_version("-0123456789abcdef.tar"));
+        assert!(is_version("-0123456789abcdef.half-17"));
+        assert!(!is_version("-operator-0123456789abcdef"));
+        assert!(!is_version(""));
     }
 }

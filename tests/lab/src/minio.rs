@@ -120,7 +120,8 @@ impl Minio {
         fs::create_dir_all(&data)?;
         let file = self.folder.join("credentials.json");
         if !file.exists() {
-            let credentials = Credentials { access_key: "longshore-lab".into(), secret_key: random_secret()? };
+            let credentials =
+                Credentials { access_key: "longshore-lab".into(), secret_key: random_secret()? };
             write_private(&file, &serde_json::to_string(&credentials)?)?;
         }
         let Credentials { access_key, secret_key } = self.credentials()?;
@@ -137,7 +138,13 @@ impl Minio {
             ("MINIO_BROWSER".to_owned(), "off".to_owned()),
             ("MINIO_UPDATE".to_owned(), "off".to_owned()),
         ]);
-        Ok(Spec { name: self.name.into(), program: self.program.clone(), arguments, environment, network: None })
+        Ok(Spec {
+            name: self.name.into(),
+            program: self.program.clone(),
+            arguments,
+            environment,
+            network: None,
+        })
     }
 
     fn write_certificates(&self) -> Result<()> {

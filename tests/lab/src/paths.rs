@@ -15,7 +15,8 @@ impl Paths {
     /// State is `LONGSHORE_LAB_STATE` or `/var/lib/longshore-lab`; the cache is `LONGSHORE_CACHE` or
     /// `$XDG_CACHE_HOME/longshore` or `~/.cache/longshore`.
     pub fn from_environment() -> Result<Self> {
-        let state = variable("LONGSHORE_LAB_STATE").unwrap_or_else(|| PathBuf::from("/var/lib/longshore-lab"));
+        let state =
+            variable("LONGSHORE_LAB_STATE").unwrap_or_else(|| PathBuf::from("/var/lib/longshore-lab"));
         let cache = match (variable("LONGSHORE_CACHE"), variable("XDG_CACHE_HOME")) {
             (Some(cache), _) => cache,
             (None, Some(caches)) => caches.join("longshore"),

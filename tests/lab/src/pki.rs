@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use serde_json::json;
 
@@ -50,7 +51,8 @@ impl Authority {
             params.distinguished_name.push(DnType::OrganizationName, group);
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Identity { certificate, key: key.serialize_pem() })
     }
@@ -76,7 +78,13 @@ const USERS: &[(&str, &str, &str)] = &[
 
 impl ClusterCertificates<'_> {
     /// Writes everything anew: `ca.crt`, key pairs of servers, the key of service accounts, and one kubeconfig per user.
-    pub(crate) fn create(&self, cluster: &str, node: &str, node_address: &str, api_service: &str) -> Result<()> {
+    pub(crate) fn create(
+        &self,
+        cluster: &str,
+        node: &str,
+        node_address: &str,
+        api_service: &str,
+    ) -> Result<()> {
         fs::create_dir_all(self.folder)?;
         let authority = Authority::new(&format!("longshore-lab-{cluster}"))?;
         self.write("ca.crt", authority.certificate())?;
@@ -85,7 +93,8 @@ impl ClusterCertificates<'_> {
         self.pair("apiserver", &authority.sign("kube-apiserver", None, &api_names)?)?;
         let client = authority.sign("kube-apiserver-kubelet-client", Some("system:masters"), &[])?;
         self.pair("apiserver-kubelet-client", &client)?;
-        let kubelet = authority.sign(&format!("system:node:{node}"), Some("system:nodes"), &[node, node_address])?;
+        let kubelet =
+            authority.sign(&format!("system:node:{node}"), Some("system:nodes"), &[node, node_address])?;
         self.pair("kubelet", &kubelet)?;
         self.kubeconfig("kubelet", authority.certificate(), &kubelet)?;
         let accounts = KeyPair::generate()?;

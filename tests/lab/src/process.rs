@@ -2,7 +2,7 @@
 //! which process it is, so that any later program can ask for it, stop it or start it again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::pki::write_private;
 use crate::shell::{last_lines, wait_until};
 
 /// Every process of the lab carries this variable, with the lab's state folder as value; leftovers are found by it.
@@ -35,7 +36,7 @@ impl std::fmt::Display for Ended {
 impl std::error::Error for Ended {}
 
 /// How a process is started.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// Unique in its supervisor; also the name of the log file.
     pub name: String,
@@ -96,6 +97,12 @@ impl Supervisor {
         // Collects the process should it end before this program does.
         std::thread::spawn(move || child.wait());
         self.write(&Record { spec: spec.clone(), pid, started })
+    }
+
+    /// Starts a process unless it runs already and was started in just this way.
+    pub fn ensure(&self, spec: &Spec) -> Result<()> {
+        let same = self.read(&spec.name)?.is_some_and(|record| record.spec == *spec);
+        if same && self.pid(&spec.name)?.is_some() { Ok(()) } else { self.start(spec) }
     }
 
     /// Starts a process again as it was started last.
@@ -170,7 +177,8 @@ impl Supervisor {
     fn write(&self, record: &Record) -> Result<()> {
         let path = self.record(&record.spec.name);
         let half = path.with_extension("half");
-        serde_json::to_writer_pretty(File::create(&half)?, record)?;
+        // The environment may hold a password.
+        write_private(&half, &serde_json::to_string_pretty(record)?)?;
         fs::rename(&half, &path)?;
         Ok(())
     }

@@ -63,7 +63,8 @@ impl Client {
             }
             let text = self.text("GET", &format!("/{bucket}"), &query)?;
             for entry in elements(&text, "Contents") {
-                let key = elements(entry, "Key").first().copied().map(unescape).context("an object without key")?;
+                let key =
+                    elements(entry, "Key").first().copied().map(unescape).context("an object without key")?;
                 let size = elements(entry, "Size").first().context("an object without size")?.parse()?;
                 objects.push(Object { key, size });
             }
@@ -102,8 +103,10 @@ impl Client {
 
     fn send(&self, method: &str, path: &str, query: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         let path = encode(path, true);
-        let mut pairs: Vec<String> =
-            query.iter().map(|(name, value)| format!("{}={}", encode(name, false), encode(value, false))).collect();
+        let mut pairs: Vec<String> = query
+            .iter()
+            .map(|(name, value)| format!("{}={}", encode(name, false), encode(value, false)))
+            .collect();
         pairs.sort();
         let query = pairs.join("&");
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -116,7 +119,8 @@ impl Client {
             self.host,
             body.len()
         );
-        let mut stream = TcpStream::connect(&self.host).with_context(|| format!("could not reach {}", self.host))?;
+        let mut stream =
+            TcpStream::connect(&self.host).with_context(|| format!("could not reach {}", self.host))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.write_all(head.as_bytes())?;
         stream.write_all(body)?;
@@ -138,7 +142,10 @@ impl Client {
         let first = hmac_sha256(format!("AWS4{}", self.secret_key).as_bytes(), date);
         let key = [REGION, "s3", "aws4_request"].iter().fold(first, |key, part| hmac_sha256(&key, part));
         let signature = hex::encode(hmac_sha256(&key, &text));
-        format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}", self.access_key)
+        format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}",
+            self.access_key
+        )
     }
 }
 
@@ -151,7 +158,8 @@ fn expect(response: &Response, method: &str, path: &str) -> Result<()> {
 
 /// HTTP/1.0: the body ends with the connection.
 fn parse(answer: &[u8]) -> Result<Response> {
-    let split = answer.windows(4).position(|window| window == b"\r\n\r\n").context("the answer has no head")?;
+    let split =
+        answer.windows(4).position(|window| window == b"\r\n\r\n").context("the answer has no head")?;
     let head = String::from_utf8_lossy(&answer[..split]);
     let status = head.split(' ').nth(1).context("the answer has no status")?.parse()?;
     Ok(Response { status, body: answer[split + 4..].to_vec() })
@@ -161,7 +169,9 @@ fn encode(text: &str, keep_slash: bool) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             b'/' if keep_slash => encoded.push('/'),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
@@ -184,7 +194,8 @@ fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 fn unescape(text: &str) -> String {
-    let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    let pairs =
+        [("&lt;", "<"), ("&gt;", ">"), ("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
     pairs.iter().fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
 

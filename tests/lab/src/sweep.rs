@@ -34,7 +34,9 @@ fn find_marked(state: &Path, folder: &Path) -> Result<Vec<i32>> {
             continue;
         }
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if (everything || contains(&arguments, folder.as_os_str().as_bytes())) && process::start_time(pid).is_some() {
+        if (everything || contains(&arguments, folder.as_os_str().as_bytes()))
+            && process::start_time(pid).is_some()
+        {
             found.push(pid);
         }
     }
@@ -43,7 +45,8 @@ fn find_marked(state: &Path, folder: &Path) -> Result<Vec<i32>> {
 
 /// Processes, mounts and loop devices of the lab, and its folder.
 pub(crate) fn leftovers(state: &Path) -> Result<Vec<String>> {
-    let mut found: Vec<String> = find_marked(state, state)?.iter().map(|pid| format!("process {pid}")).collect();
+    let mut found: Vec<String> =
+        find_marked(state, state)?.iter().map(|pid| format!("process {pid}")).collect();
     found.extend(mounts_below(state)?.iter().map(|mount| format!("mount {}", mount.display())));
     found.extend(loops_below(state)?.iter().map(|device| format!("loop device {}", device.display())));
     found.extend(state.exists().then(|| state.display().to_string()));
@@ -52,7 +55,8 @@ pub(crate) fn leftovers(state: &Path) -> Result<Vec<String>> {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     // The folder's name must end there: "origin" is not "origin2".
-    text.windows(part.len() + 1).any(|window| window.starts_with(part) && matches!(window[part.len()], b'/' | 0))
+    text.windows(part.len() + 1)
+        .any(|window| window.starts_with(part) && matches!(window[part.len()], b'/' | 0))
 }
 
 fn process_ids() -> Result<Vec<i32>> {
@@ -69,7 +73,8 @@ pub(crate) fn control_groups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let mut roots = vec![root.to_path_buf()];
     roots.extend(fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()));
-    let groups = roots.into_iter().filter(|root| root.join("cgroup.procs").exists()).map(|root| root.join(name));
+    let groups =
+        roots.into_iter().filter(|root| root.join("cgroup.procs").exists()).map(|root| root.join(name));
     let mut groups: Vec<PathBuf> = groups.collect();
     groups.sort();
     groups.dedup_by_key(|group| fs::canonicalize(&*group).unwrap_or_else(|_| group.clone()));
@@ -84,7 +89,9 @@ pub(crate) fn remove_control_groups(name: &str) -> Result<()> {
             collect_folders(&group, &mut folders);
             for folder in &folders {
                 let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-                text.lines().filter_map(|line| line.parse().ok()).for_each(|pid| process::kill(pid, Signal::KILL));
+                text.lines()
+                    .filter_map(|line| line.parse().ok())
+                    .for_each(|pid| process::kill(pid, Signal::KILL));
                 // A frozen group's processes die only after the thaw.
                 let _ = fs::write(folder.join("freezer.state"), "THAWED");
             }

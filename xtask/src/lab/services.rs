@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use longshore_lab::{Cluster, ClusterName, Console, DriverOptions, Fault, Lab, Minio, Reporter, run as command, wait_until};
+use longshore_lab::{
+    Cluster, ClusterName, Console, DriverOptions, Fault, Lab, Minio, Reporter, run as command, wait_until,
+};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,7 +23,9 @@ pub fn run() -> Result<()> {
     console.line("MinIO on TLS: trusted with its authority, refused without");
     let cluster = lab.cluster(ClusterName::Origin);
     pod_security(&cluster)?;
-    console.line("Pod Security refuses a privileged pod in a restricted namespace, and the audit log tells of it");
+    console.line(
+        "Pod Security refuses a privileged pod in a restricted namespace, and the audit log tells of it",
+    );
     second_driver(&cluster, &console)?;
     console.line("a second driver, whose faults and missing capabilities take effect");
     components(&cluster)?;
@@ -58,7 +62,10 @@ fn object_store_with_tls(lab: &Lab) -> Result<()> {
     let address = minio.endpoint().replace("https://", "");
     let authority = minio.authority();
     let connect = |extra: &[&str]| {
-        command("openssl", &[&["s_client", "-brief", "-verify_return_error", "-connect", &address], extra].concat())
+        command(
+            "openssl",
+            &[&["s_client", "-brief", "-verify_return_error", "-connect", &address], extra].concat(),
+        )
     };
     connect(&["-CAfile", &authority.to_string_lossy()])?;
     ensure!(connect(&[]).is_err(), "an unknown authority is trusted");
@@ -70,7 +77,8 @@ fn pod_security(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found"])?;
     let label = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     cluster.apply(
-        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": label}}).to_string(),
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": label}})
+            .to_string(),
     )?;
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "privileged", "namespace": namespace},
@@ -111,8 +119,11 @@ fn second_driver(cluster: &Cluster, console: &Console) -> Result<()> {
     cluster.apply(&claim.to_string())?;
     cluster.wait(&["--for=jsonpath={.status.phase}=Bound", "pvc", "second"], LIMIT)?;
     let calls = driver.calls()?;
-    let outcomes: Vec<bool> =
-        calls.iter().filter(|call| call["method"] == "CreateVolume").map(|call| call.get("response").is_some()).collect();
+    let outcomes: Vec<bool> = calls
+        .iter()
+        .filter(|call| call["method"] == "CreateVolume")
+        .map(|call| call.get("response").is_some())
+        .collect();
     ensure!(outcomes == [false, true], "calls of CreateVolume: {outcomes:?}");
     driver.set_faults(&[])?;
     cluster.kubectl(&["delete", "pvc", "second"])?;

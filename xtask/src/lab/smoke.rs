@@ -44,11 +44,8 @@ fn round_trip(cluster: &Cluster, kind: &Kind, console: &Console) -> Result<()> {
     } else {
         "dd if=/dev/urandom of=/volume/file bs=1M count=64 conv=fsync && sha256sum < /volume/file"
     };
-    let read = if kind.block {
-        "dd if=/dev/volume bs=1M count=64 | sha256sum"
-    } else {
-        "sha256sum < /volume/file"
-    };
+    let read =
+        if kind.block { "dd if=/dev/volume bs=1M count=64 | sha256sum" } else { "sha256sum < /volume/file" };
     let (source, target) = (kind.name, format!("{}-restored", kind.name));
     cluster.apply(&claim(kind, source, None).to_string())?;
     cluster.apply(&pod(kind, source, &format!("{write} && sleep 100000")).to_string())?;
@@ -59,7 +56,8 @@ fn round_trip(cluster: &Cluster, kind: &Kind, console: &Console) -> Result<()> {
         "spec": {"volumeSnapshotClassName": "lab-delete", "source": {"persistentVolumeClaimName": source}},
     });
     cluster.apply(&snapshot.to_string())?;
-    let ready = ["--for=jsonpath={.status.readyToUse}=true", "volumesnapshot", source, "--namespace", NAMESPACE];
+    let ready =
+        ["--for=jsonpath={.status.readyToUse}=true", "volumesnapshot", source, "--namespace", NAMESPACE];
     cluster.wait(&ready, LIMIT)?;
     cluster.apply(&claim(kind, &target, Some(source)).to_string())?;
     cluster.apply(&pod(kind, &target, &format!("{read} && sleep 100000")).to_string())?;

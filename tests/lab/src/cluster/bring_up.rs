@@ -62,7 +62,8 @@ impl Cluster {
         let containerd = self.folder.join("containerd");
         fs::create_dir_all(containerd.join("cni"))?;
         fs::write(containerd.join("config.toml"), configuration::containerd(&containerd))?;
-        let network = configuration::pod_network(&self.network_name(), addresses, &containerd.join("addresses"));
+        let network =
+            configuration::pod_network(&self.network_name(), addresses, &containerd.join("addresses"));
         write("containerd/cni/10-lab.conflist", &network)?;
         let group = self.control_group();
         let kubelet = configuration::KubeletSettings {
@@ -125,7 +126,9 @@ impl Cluster {
 
     fn wait_for_node(&self) -> Result<()> {
         wait_until("node", BOOT, || {
-            for component in ["kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", "snapshot-controller"] {
+            for component in
+                ["kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", "snapshot-controller"]
+            {
                 self.supervisor.check(component)?;
             }
             self.node_is_ready()
@@ -138,5 +141,6 @@ impl Cluster {
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    fs::write(path, serde_json::to_vec_pretty(value)?).with_context(|| format!("could not write {}", path.display()))
+    fs::write(path, serde_json::to_vec_pretty(value)?)
+        .with_context(|| format!("could not write {}", path.display()))
 }

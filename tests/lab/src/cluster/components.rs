@@ -64,6 +64,8 @@ impl Cluster {
             "--allow-privileged=true".to_owned(),
             format!("--audit-policy-file={}", self.folder.join("audit-policy.json").display()),
             format!("--audit-log-path={}", self.audit_log().display()),
+            // In megabytes: tests read the whole log, so it must not rotate.
+            "--audit-log-maxsize=100000".to_owned(),
             "--profiling=false".to_owned(),
             "--v=1".to_owned(),
         ];
@@ -109,7 +111,8 @@ impl Cluster {
     }
 
     pub(super) fn proxy(&self, programs: &Programs) -> Spec {
-        let arguments = vec![format!("--config={}", self.folder.join("kube-proxy.json").display()), "--v=1".to_owned()];
+        let arguments =
+            vec![format!("--config={}", self.folder.join("kube-proxy.json").display()), "--v=1".to_owned()];
         self.spec("kube-proxy", programs.kubernetes("kube-proxy"), arguments)
     }
 
@@ -123,7 +126,13 @@ impl Cluster {
     }
 
     /// csi-provisioner and csi-snapshotter of one driver instance.
-    pub(crate) fn driver_sidecar(&self, programs: &Programs, sidecar: &str, driver: &str, process: &str) -> Spec {
+    pub(crate) fn driver_sidecar(
+        &self,
+        programs: &Programs,
+        sidecar: &str,
+        driver: &str,
+        process: &str,
+    ) -> Spec {
         let socket = self.kubelet_folder().join("plugins").join(driver).join("csi.sock");
         let mut arguments = vec![
             format!("--csi-address={}", socket.display()),

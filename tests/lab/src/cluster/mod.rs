@@ -155,9 +155,19 @@ impl Cluster {
     /// Whether every component runs, the API server answers and the node is ready.
     pub fn is_healthy(&self) -> bool {
         let Ok(components) = self.components() else { return false };
-        let needed = ["etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
+        let needed = [
+            "etcd",
+            "containerd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kubelet",
+            "kube-proxy",
+        ];
         let runs = |name: &&str| components.iter().any(|(found, pid)| found == name && pid.is_some());
-        needed.iter().all(runs) && components.iter().all(|(_, pid)| pid.is_some()) && self.node_is_ready().unwrap_or(false)
+        needed.iter().all(runs)
+            && components.iter().all(|(_, pid)| pid.is_some())
+            && self.node_is_ready().unwrap_or(false)
     }
 
     pub(crate) fn node_is_ready(&self) -> Result<bool> {
