@@ -32,9 +32,9 @@ impl RepositoryHeader {
         let mut reader = Reader::new("repository header", bytes);
         reader.magic(MAGIC)?;
         reader.version(FORMAT_VERSION)?;
-        reader.u16()?;
+        reader.reserved(2)?;
         let id = RepositoryId(reader.array()?);
-        reader.u32()?;
+        reader.reserved(4)?;
         if blake3::hash(&bytes[..32]).as_bytes() != &reader.array::<32>()? {
             return Err(reader.invalid("checksum"));
         }

@@ -64,7 +64,7 @@ impl Preamble {
         reader.magic(MAGIC)?;
         reader.version(VERSION)?;
         let level = reader.u8()?;
-        reader.u8()?;
+        reader.reserved(1)?;
         let epoch = reader.u32()?;
         let (salt, commitment) = (reader.array()?, reader.array()?);
         let (head_bytes, entry_count) = (reader.u32()?, reader.u32()?);
@@ -186,7 +186,7 @@ impl IndexEntry {
     fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new("index entry", bytes);
         let (id, pack_number, slot) = (reader.array()?, reader.u32()?, reader.u16()?);
-        reader.u16()?;
+        reader.reserved(2)?;
         Ok(Self { id, pack_number, slot, offset_bytes: reader.u32()?, length_bytes: reader.u32()? })
     }
 

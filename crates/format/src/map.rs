@@ -59,7 +59,7 @@ impl VolumeLeaf {
         if reader.u8()? != Profile::A4k.code() {
             return Err(reader.invalid("unknown profile of a volume leaf"));
         }
-        reader.u8()?;
+        reader.reserved(1)?;
         let count = reader.count((SPAN_BYTES / BLOCK_BYTES) as usize, 3)?;
         let mut shapes = Vec::with_capacity(count);
         let (mut blocks, mut after_hole) = (0u64, false);

@@ -63,7 +63,7 @@ impl EnvelopeHead {
         if reader.u8()? != kind.code() {
             return Err(reader.invalid("another kind of record"));
         }
-        reader.u8()?;
+        reader.reserved(1)?;
         let epoch = reader.u32()?;
         let (salt, commitment) = (reader.array()?, reader.array()?);
         let body = reader.rest();

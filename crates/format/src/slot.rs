@@ -77,7 +77,7 @@ impl KeySlot {
         if reader.u8()? != KDF_ARGON2ID {
             return Err(reader.invalid("unknown key derivation"));
         }
-        reader.u8()?;
+        reader.reserved(1)?;
         let (repository, id) = (RepositoryId(reader.array()?), SlotId(reader.array()?));
         let cost = KdfCost { memory_kib: reader.u32()?, passes: reader.u32()?, lanes: reader.u32()? };
         let limits = [

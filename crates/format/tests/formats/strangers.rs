@@ -1,0 +1,103 @@
+//! Bytes of a stranger: arbitrary ones, and good ones with damage. Decoders answer; they never panic, and what they
+//! accept encodes to what was read.
+
+use crate::{nodes, records, structures};
+use longshore_format::{
+    config::RepositoryConfig,
+    header::RepositoryHeader,
+    hint::Hints,
+    index::{Preamble, SegmentHead, decode_page, find_in_page},
+    names,
+    node::{Node, NodeParts},
+    pack::{FrameHead, PackFooter, PackTrailer},
+    sealed::{EnvelopeHead, RecordKind},
+    slot::KeySlot,
+    snapshot::SnapshotRecord,
+};
+use proptest::prelude::*;
+
+fn decode_everything(bytes: &[u8]) {
+    if let Ok(header) = RepositoryHeader::decode(bytes) {
+        assert_eq!(RepositoryHeader::decode(&header.encode()).unwrap(), header);
+    }
+    if let Ok(slot) = KeySlot::decode(bytes) {
+        assert_eq!(KeySlot::decode(&slot.encode()).unwrap(), slot);
+    }
+    if let Ok(footer) = PackFooter::decode(bytes) {
+        assert_eq!(PackFooter::decode(&footer.encode()).unwrap(), footer);
+    }
+    if let Ok(trailer) = PackTrailer::decode(bytes, 300) {
+        assert_eq!(trailer.encode(), bytes);
+    }
+    if let Ok(preamble) = Preamble::decode(bytes) {
+        let _ = (0..preamble.page_count().min(10)).map(|page| preamble.page_range(page)).count();
+    }
+    if let Ok(head) = SegmentHead::decode(bytes) {
+        assert_eq!(head.encode(), bytes);
+        let _ = (head.filter.may_hold(&[7; 32]), head.page_of(&[7; 32]));
+    }
+    for kind in [RecordKind::Config, RecordKind::Snapshot] {
+        let _ = EnvelopeHead::split(kind, bytes);
+    }
+    let _ = (FrameHead::split(bytes), find_in_page(bytes, &[7; 32]), decode_page(bytes));
+    let _ = (SnapshotRecord::decode(bytes), RepositoryConfig::decode(bytes), Hints::decode(bytes, None));
+    if let Ok(parts) = NodeParts::split(bytes)
+        && let Ok(node) = Node::decode(&parts, None)
+    {
+        assert_eq!(node.canonical(), parts.canonical);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let _ = (names::parse_pack(&text), names::parse_snapshot(&text), names::parse_index_segment(&text));
+}
+
+/// Good bytes of every structure.
+fn good() -> Vec<Vec<u8>> {
+    let mut out: Vec<Vec<u8>> = nodes::nodes().iter().map(|(_, node)| nodes::encode(node)).collect();
+    out.push(structures::header().encode());
+    out.push(structures::slot().encode());
+    out.push(structures::footer().encode());
+    out.push(structures::trailer().encode());
+    out.push(structures::preamble().encode());
+    out.push(structures::segment_head().encode());
+    out.push(records::volume_record().encode().unwrap());
+    out
+}
+
+#[test]
+fn truncated_bytes_are_refused_or_read_but_never_panic() {
+    for bytes in good() {
+        (0..=bytes.len()).for_each(|length| decode_everything(&bytes[..length]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        decode_everything(&bytes);
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(
+        which in 0usize..100,
+        damage in prop::collection::vec((any::<u16>(), any::<u8>()), 1..8),
+    ) {
+        let all = good();
+        let mut bytes = all[which % all.len()].clone();
+        for (at, value) in damage {
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = value;
+        }
+        decode_everything(&bytes);
+    }
+
+    #[test]
+    fn names_of_a_stranger_never_panic(name in "(data|meta|snap|idx/0)/[0-9a-fé/]{0,80}") {
+        if let Some((kind, id)) = names::parse_pack(&name) {
+            prop_assert_eq!(names::pack(kind, id), name);
+        } else {
+            let _ = (names::parse_snapshot(&name), names::parse_index_segment(&name));
+        }
+    }
+}
