@@ -18,20 +18,34 @@ pub struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but for unreadable files, 4 snapshot or path not found, 10 no repository
-there, 12 wrong password, 130 interrupted.
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage
+  3    done, but some files could not be read; the snapshot is marked incomplete
+  4    bucket, snapshot or path not found
+  10   there is no repository
+  12   the password does not open the repository
+  130  interrupted
 
-S3 and other stores are set up by their usual variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …).
+Stores are set up by their usual variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL.
 The password comes from --password-file, LONGSHORE_PASSWORD_FILE or LONGSHORE_PASSWORD.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
 pub struct GlobalArguments {
     /// The repository: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
-    #[arg(long, short, global = true, env = "LONGSHORE_REPOSITORY", value_name = "REPOSITORY")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "LONGSHORE_REPOSITORY",
+        hide_env_values = true,
+        value_name = "REPOSITORY"
+    )]
     pub repo: Option<String>,
     /// File that holds the repository's password; a line break at its end is left out
-    #[arg(long, global = true, env = "LONGSHORE_PASSWORD_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "LONGSHORE_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// Form of what is printed on stdout, and of errors
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
@@ -40,10 +54,24 @@ pub struct GlobalArguments {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub progress: ProgressForm,
     /// How much is logged on stderr
-    #[arg(long, global = true, value_enum, env = "LONGSHORE_LOG", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "LONGSHORE_LOG",
+        hide_env_values = true,
+        value_name = "LEVEL"
+    )]
     pub log_level: Option<Level>,
     /// Form of log lines
-    #[arg(long, global = true, value_enum, env = "LONGSHORE_LOG_FORMAT", value_name = "FORM")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "LONGSHORE_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORM"
+    )]
     pub log_format: Option<OutputForm>,
 }
 

@@ -43,12 +43,24 @@ struct Document<'a> {
 impl Failure {
     /// A wrong command line or setting.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { reason: "Usage".into(), message: message.into(), advice: None, exit_code: EXIT_USAGE, cause: Reason::InvalidJob }
+        Self {
+            reason: "Usage".into(),
+            message: message.into(),
+            advice: None,
+            exit_code: EXIT_USAGE,
+            cause: Reason::InvalidJob,
+        }
     }
 
     /// Something that was named is not there.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self { reason: "NotFound".into(), message: message.into(), advice: None, exit_code: 4, cause: Reason::RestorePointNotFound }
+        Self {
+            reason: "NotFound".into(),
+            message: message.into(),
+            advice: None,
+            exit_code: 4,
+            cause: Reason::RestorePointNotFound,
+        }
     }
 
     /// Anything else that went wrong.

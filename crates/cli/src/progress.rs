@@ -42,11 +42,8 @@ impl Watcher {
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let mut view = View::new(form, sink);
-            loop {
-                match stopped.recv_timeout(view.interval()) {
-                    Err(RecvTimeoutError::Timeout) => view.show(&control.progress()),
-                    _ => break,
-                }
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(view.interval()) {
+                view.show(&control.progress());
             }
             view.finish(&control.progress());
         });
@@ -71,7 +68,12 @@ enum View {
 impl View {
     fn new(form: ProgressForm, sink: Sink) -> Self {
         if form != ProgressForm::Auto {
-            return Self::Lines { json: form == ProgressForm::Json, sink, started: Instant::now(), last: None };
+            return Self::Lines {
+                json: form == ProgressForm::Json,
+                sink,
+                started: Instant::now(),
+                last: None,
+            };
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "{msg:12} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} ETA {eta} {prefix}";

@@ -39,7 +39,7 @@ fn section(page: &mut String, command: &Command, name: &str) {
         page.push('\n');
     }
     if let Some(help) = command.get_after_help() {
-        let _infallible = writeln!(page, "{help}\n");
+        let _infallible = writeln!(page, "```text\n{help}\n```\n");
     }
 }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use longshore_crypto::Secret;
 use longshore_job::Reason;
 use longshore_mover::MoverError;
-use longshore_repo::{KdfCost, Repository};
-use longshore_store::{OpenError, StoreSettings};
+use longshore_repo::store::{self, OpenError, StoreSettings};
+use longshore_repo::{KdfCost, Repository, Secret};
 
 use crate::Failure;
 use crate::arguments::GlobalArguments;
@@ -79,8 +78,8 @@ impl Access {
         Ok(repository)
     }
 
-    fn store(&self) -> Result<std::sync::Arc<dyn longshore_store::Store>, Failure> {
-        let (store, _counters) = longshore_store::open(&self.location, &self.settings).map_err(|error| {
+    fn store(&self) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
+        let (store, _counters) = store::open(&self.location, &self.settings).map_err(|error| {
             let reason = match &error {
                 OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
                 _ => Reason::SecretKeyMissing,
@@ -106,10 +105,15 @@ pub fn store_variables() -> BTreeMap<String, String> {
 }
 
 fn password_file(file: &Path) -> Result<Secret, Failure> {
-    let failed = |error: std::io::Error| Failure::usage(format!("cannot read the password file {}: {error}", file.display()));
+    let failed = |error: std::io::Error| {
+        Failure::usage(format!("cannot read the password file {}: {error}", file.display()))
+    };
     let size = std::fs::metadata(file).map_err(failed)?.len();
     if size > PASSWORD_BYTES_MAX {
-        return Err(Failure::usage(format!("the password file {} is too large to hold a password", file.display())));
+        return Err(Failure::usage(format!(
+            "the password file {} is too large to hold a password",
+            file.display()
+        )));
     }
     let mut bytes = std::fs::read(file).map_err(failed)?;
     trim_line_break(&mut bytes);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use longshore_mover::Control;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long a pipeline may take to stop by itself. Stopping hard loses nothing but what is in flight: no store is ever left in
-/// a state that a later run does not cope with.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a pipeline may take to stop by itself and to make findable what it has stored; below the 30 seconds that Kubernetes
+/// gives a pod. Stopping hard harms nothing: no store is ever left in a state that a later run does not cope with.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// On SIGINT or SIGTERM asks `control` to stop; when it has not after a grace, or on a second signal, calls `last_words` and
 /// ends the process with `exit_code`.

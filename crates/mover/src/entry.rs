@@ -118,7 +118,11 @@ pub(crate) fn to_volume(entry: &stored::Entry) -> volume::Entry {
 
 /// True when `entry` need not be read again: size, times and inode are those of the last snapshot, and the status changed before
 /// that snapshot began, so that no write can hide in the same tick of the clock.
-pub(crate) fn is_unchanged(entry: &volume::Entry, last: &stored::Entry, last_began: volume::Timestamp) -> bool {
+pub(crate) fn is_unchanged(
+    entry: &volume::Entry,
+    last: &stored::Entry,
+    last_began: volume::Timestamp,
+) -> bool {
     let metadata = &entry.metadata;
     last.kind == stored::EntryKind::File
         && metadata.kind == Kind::File

@@ -103,6 +103,8 @@ fn repository_reason(error: &RepoError) -> Reason {
         Repo::NotEmpty | Repo::AlreadyInitialised | Repo::Unsupported => Reason::RepositoryForeign,
         Repo::SnapshotNotFound => Reason::RestorePointNotFound,
         _ if matches!(error, RepoError::WrongKind { .. }) => Reason::VolumeModeMismatch,
-        Repo::Store(Store::AlreadyExists | Store::Permanent) | Repo::Misuse | Repo::Machine => Reason::Internal,
+        Repo::Store(Store::AlreadyExists | Store::Permanent) | Repo::Misuse | Repo::Machine => {
+            Reason::Internal
+        }
     }
 }

@@ -14,10 +14,13 @@ mod restore;
 mod run;
 mod workers;
 
-pub use backup::{TreeBackup, TreeBackupOptions, TreeParent, TreeTotals, VolumeTotals, backup_tree, backup_volume};
+pub use backup::{
+    TreeBackup, TreeBackupOptions, TreeParent, TreeTotals, VolumeTotals, backup_tree, backup_volume,
+};
 pub use control::Control;
 pub use error::MoverError;
 pub use failures::Report;
+pub use longshore_volume::TargetOptions;
 pub use restore::{RestoreTotals, TreeRestoreOptions, restore_tree, restore_volume};
 pub use run::{BackupOutcome, BackupRequest, RestoreOptions, run_backup, run_restore};
 pub use workers::worker_count;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use longshore_job::Stage;
-use longshore_repo::{Content, KubernetesVolume, SnapshotStats, SourceIdentity};
 use longshore_repo::{
     BackupOptions, BackupSession, Committed, Repository, RunId, Snapshot, SnapshotDraft, WrittenContent,
 };
+use longshore_repo::{Content, KubernetesVolume, SnapshotStats, SourceIdentity};
 use longshore_volume::{BlockReader, BlockWriter, TargetOptions, Tree, TreeOptions, TreeTarget, VolumeError};
 
 use crate::backup::{TreeBackup, TreeBackupOptions, TreeParent, backup_tree, backup_volume};
@@ -66,10 +66,12 @@ pub fn run_backup(
     }
     let parent = repository.latest_of(source)?;
     let session = repository.begin_backup(source, request.run, BackupOptions::default())?;
-    let stored = match std::fs::metadata(request.path).is_ok_and(|status| status.is_dir()) {
-        true => store_tree(repository, &session, request, parent.as_ref(), control)?,
-        false => store_volume(repository, &session, request, parent.as_ref(), control)?,
+    let is_folder = std::fs::metadata(request.path).is_ok_and(|status| status.is_dir());
+    let stored = match is_folder {
+        true => store_tree(repository, &session, request, parent.as_ref(), control),
+        false => store_volume(repository, &session, request, parent.as_ref(), control),
     };
+    let stored = stored.inspect_err(|error| keep_for_the_next_run(&session, error))?;
     if stored.failures.count > 0 && !request.allow_incomplete {
         return Err(MoverError::Unreadable { count: stored.failures.count, first: stored.failures.first });
     }
@@ -93,6 +95,16 @@ pub fn run_backup(
     };
     control.raise_transferred(snapshot.record.stats.stored_bytes);
     Ok(BackupOutcome { snapshot, already_committed, failures: stored.failures })
+}
+
+/// What was stored before a stop is made findable, so that the next run need not store it again.
+fn keep_for_the_next_run(session: &BackupSession<'_>, error: &MoverError) {
+    if matches!(error, MoverError::Repository(_)) {
+        return;
+    }
+    if let Err(error) = session.checkpoint() {
+        tracing::warn!(error = %crate::error::chain(&error), "what was stored last will be stored again");
+    }
 }
 
 struct Stored {

@@ -28,7 +28,9 @@ pub fn run(global: &GlobalArguments, verb: &BackupArguments) -> Result<u8, Failu
     let access = Access::from(global)?;
     let path = verb.path.canonicalize().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::not_found(format!("{} does not exist", verb.path.display())),
-        _ => Failure::internal(&anyhow::Error::new(error).context(format!("cannot open {}", verb.path.display()))),
+        _ => Failure::internal(
+            &anyhow::Error::new(error).context(format!("cannot open {}", verb.path.display())),
+        ),
     })?;
     let host = match &verb.host {
         Some(host) => host.clone(),

@@ -19,7 +19,10 @@ pub fn run(global: &GlobalArguments) -> Result<u8, Failure> {
     let made = Made { repository: access.location().to_owned(), id: repository.id().to_string() };
     output::print(global.output, "Repository", &made, |out| {
         writeln!(out, "{}", made.id)?;
-        eprintln!("made a repository at {}; without its password nobody can read it, keep it safe", made.repository);
+        eprintln!(
+            "made a repository at {}; without its password nobody can read it, keep it safe",
+            made.repository
+        );
         Ok(())
     })?;
     Ok(0)

@@ -1,8 +1,7 @@
 //! `longshore restore`
 
-use longshore_mover::{MoverError, RestoreOptions, TreeRestoreOptions, run_restore};
+use longshore_mover::{MoverError, RestoreOptions, TargetOptions, TreeRestoreOptions, run_restore};
 use longshore_repo::{Repository, Snapshot};
-use longshore_volume::TargetOptions;
 use serde::Serialize;
 
 use crate::arguments::{GlobalArguments, RestoreArguments};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use longshore_crypto::Secret;
 use longshore_job::Reason;
-use longshore_store::StoreSettings;
+use longshore_repo::Secret;
+use longshore_repo::store::StoreSettings;
 
 use super::Failed;
 use crate::settings::{Access, normal_location, store_variables, trim_line_break};
@@ -22,7 +22,14 @@ pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
     let password = secret.required("RESTIC_PASSWORD")?;
     // Cloud identity (a projected token) comes through the pod's environment, everything else through the Secret.
     let mut variables = store_variables();
-    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL"] {
+    for name in [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+    ] {
         secret.copy(name, name, &mut variables)?;
     }
     for (ours, theirs) in [
@@ -44,14 +51,18 @@ pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
 /// Says which key is missing before the store says something less clear.
 fn require_keys(location: &str, variables: &BTreeMap<String, String>) -> Result<(), Failed> {
     let has = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
-    let by_identity = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AZURE_FEDERATED_TOKEN_FILE"];
+    let by_identity =
+        ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AZURE_FEDERATED_TOKEN_FILE"];
     if by_identity.iter().any(|name| has(name)) {
         return Ok(());
     }
     let needed: &[(&str, &str)] = if location.starts_with("s3:") {
         &[("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"), ("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY")]
     } else if location.starts_with("az://") {
-        &[("AZURE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_NAME"), ("AZURE_ACCOUNT_KEY", "AZURE_STORAGE_ACCOUNT_KEY")]
+        &[
+            ("AZURE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_NAME"),
+            ("AZURE_ACCOUNT_KEY", "AZURE_STORAGE_ACCOUNT_KEY"),
+        ]
     } else if location.starts_with("gs://") {
         &[("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT_KEY")]
     } else {
@@ -94,10 +105,16 @@ impl Files<'_> {
         self.optional(name)?.ok_or_else(|| missing(name))
     }
 
-    fn copy(&self, name: &str, variable: &str, variables: &mut BTreeMap<String, String>) -> Result<(), Failed> {
+    fn copy(
+        &self,
+        name: &str,
+        variable: &str,
+        variables: &mut BTreeMap<String, String>,
+    ) -> Result<(), Failed> {
         if let Some(value) = self.optional(name)? {
-            let value = String::from_utf8(value)
-                .map_err(|_| Failed::new(Reason::SecretKeyMissing, format!("key {name} of the Secret is no text")))?;
+            let value = String::from_utf8(value).map_err(|_| {
+                Failed::new(Reason::SecretKeyMissing, format!("key {name} of the Secret is no text"))
+            })?;
             variables.insert(variable.to_owned(), value);
         }
         Ok(())

@@ -49,10 +49,8 @@ pub fn run(global: &GlobalArguments, arguments: &MoverArguments) -> u8 {
     let form = if global.progress == ProgressForm::Auto { ProgressForm::Json } else { global.progress };
     let outcome = {
         let _watcher = Watcher::start(form, Sink::Stdout, control.clone());
-        job(arguments, &control).unwrap_or_else(|failed| Outcome::Failed {
-            reason: failed.reason,
-            message: failed.message,
-        })
+        job(arguments, &control)
+            .unwrap_or_else(|failed| Outcome::Failed { reason: failed.reason, message: failed.message })
     };
     let code = match &outcome {
         Outcome::Failed { reason, message } => {
@@ -69,7 +67,10 @@ pub fn run(global: &GlobalArguments, arguments: &MoverArguments) -> u8 {
 }
 
 fn stopped() -> Outcome {
-    Outcome::Failed { reason: Reason::Interrupted, message: "told to stop; nothing is lost, the next attempt goes on".into() }
+    Outcome::Failed {
+        reason: Reason::Interrupted,
+        message: "told to stop; nothing is lost, the next attempt goes on".into(),
+    }
 }
 
 fn leave(file: &Path, result: &JobResult) {

@@ -2,7 +2,8 @@
 
 /// Bytes that a quantity stands for, rounded up; `None` when it is no quantity of bytes.
 pub(super) fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|character: char| !(character.is_ascii_digit() || character == '.')).unwrap_or(text.len());
+    let digits =
+        text.find(|character: char| !(character.is_ascii_digit() || character == '.')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
@@ -27,7 +28,8 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
             10_u128.pow(power)
         }
     };
-    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok().filter(|whole| *whole < 1 << 64)? };
+    let whole: u128 =
+        if whole.is_empty() { 0 } else { whole.parse().ok().filter(|whole| *whole < 1 << 64)? };
     let fraction = fraction.get(..fraction.len().min(18))?;
     let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let scale = 10_u128.pow(fraction.len() as u32);

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use longshore_job::{
-    BackupSummary, BackupTask, JobDocument, Outcome, Reason, RestorePointReference, RestoreSummary, RestoreTask,
-    SourceVolume, VolumeMode,
+    BackupSummary, BackupTask, JobDocument, Outcome, Reason, RestorePointReference, RestoreSummary,
+    RestoreTask, SourceVolume, VolumeMode,
 };
-use longshore_mover::{BackupRequest, Control, MoverError, RestoreOptions, TreeRestoreOptions, run_backup, run_restore};
+use longshore_mover::{
+    BackupRequest, Control, MoverError, RestoreOptions, TargetOptions, TreeRestoreOptions, run_backup,
+    run_restore,
+};
 use longshore_repo::{Content, KubernetesVolume, SourceIdentity};
 use longshore_repo::{Repository, RunId, Snapshot};
-use longshore_volume::TargetOptions;
 
 use super::{Failed, credentials, quantity};
 use crate::Failure;
@@ -23,11 +25,9 @@ pub(super) fn backup(
     control: &Control,
     started: Instant,
 ) -> Result<Outcome, Failed> {
-    let run: RunId = document
-        .run
-        .uid
-        .parse()
-        .map_err(|error| Failed::new(Reason::InvalidJob, format!("the run's UID is no UUID: {}", chain(&error))))?;
+    let run: RunId = document.run.uid.parse().map_err(|error| {
+        Failed::new(Reason::InvalidJob, format!("the run's UID is no UUID: {}", chain(&error)))
+    })?;
     let repository = credentials::access(&arguments.credentials)?.open_or_init().map_err(failed)?;
     tracing::info!(repository = %repository.id(), "the repository is open");
     let volume = &task.source;
@@ -112,7 +112,9 @@ fn find(repository: &Repository, reference: &RestorePointReference) -> Result<Sn
             Err(_) => None,
         }
     };
-    found.ok_or_else(|| Failed::new(Reason::RestorePointNotFound, format!("{reference} is not in the repository")))
+    found.ok_or_else(|| {
+        Failed::new(Reason::RestorePointNotFound, format!("{reference} is not in the repository"))
+    })
 }
 
 fn source(cluster_uid: &str, namespace: &str, pvc: &str) -> SourceIdentity {

@@ -9,7 +9,9 @@ use crate::sandbox::{PASSWORD, Sandbox, image, noise, texts};
 fn a_wrong_password_is_12() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("password"), "wrong").unwrap();
-    for arguments in [&["snapshots"][..], &["backup", "/etc/hostname"], &["restore", "latest", "x"], &["check"]] {
+    for arguments in
+        [&["snapshots"][..], &["backup", "/etc/hostname"], &["restore", "latest", "x"], &["check"]]
+    {
         let (out, err) = sandbox.expect(12, arguments);
         assert!(out.is_empty() && !err.is_empty());
     }
@@ -18,7 +20,9 @@ fn a_wrong_password_is_12() {
 #[test]
 fn a_missing_repository_is_10_and_is_not_made_by_chance() {
     let sandbox = Sandbox::empty();
-    for arguments in [&["snapshots"][..], &["backup", "/etc/hostname"], &["restore", "latest", "x"], &["check"]] {
+    for arguments in
+        [&["snapshots"][..], &["backup", "/etc/hostname"], &["restore", "latest", "x"], &["check"]]
+    {
         sandbox.expect(10, arguments);
         assert!(!sandbox.path("repository").join("repo").exists());
     }
@@ -104,7 +108,7 @@ fn an_unreadable_file_makes_an_incomplete_snapshot_and_3() {
     fs::create_dir(&source).unwrap();
     fs::write(source.join("good"), noise(1, 5000)).unwrap();
     fs::write(source.join("bad"), noise(2, 5000)).unwrap();
-    fs::set_permissions(source.join("bad"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(source.join("bad"), fs::Permissions::from_mode(0o0)).unwrap();
     let output =
         sandbox.command_of_nobody(&["-o", "json", "backup", source.to_str().unwrap()]).output().unwrap();
     let (out, err) = texts(&output);
@@ -125,7 +129,10 @@ fn damage_is_found_by_check_and_never_restored() {
     let id = sandbox.backup(&source);
     sandbox.ok(&["check"]);
     sandbox.ok(&["check", "--read-data"]);
-    let pack = walk(&sandbox.path("repository/data")).into_iter().max_by_key(|file| file.metadata().unwrap().len()).unwrap();
+    let pack = walk(&sandbox.path("repository/data"))
+        .into_iter()
+        .max_by_key(|file| file.metadata().unwrap().len())
+        .unwrap();
     let mut bytes = fs::read(&pack).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

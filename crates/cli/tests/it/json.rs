@@ -70,7 +70,10 @@ fn the_reference_page_knows_every_verb() {
     for verb in ["init", "backup", "restore", "snapshots", "ls", "check", "completion", "version", "mover"] {
         assert!(page.contains(&format!("## `longshore {verb}`")), "{verb}");
     }
-    assert!(page.contains("| `-r`, `--repo REPOSITORY` |") && page.contains("`LONGSHORE_REPOSITORY`"), "{page}");
+    assert!(
+        page.contains("| `-r`, `--repo REPOSITORY` |") && page.contains("`LONGSHORE_REPOSITORY`"),
+        "{page}"
+    );
     assert!(page.contains("`--read-data`"));
 }
 

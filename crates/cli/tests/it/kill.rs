@@ -84,7 +84,11 @@ fn a_tree_that_is_killed_both_ways_comes_back_equal() {
         let folder = source.join(format!("{folder}"));
         fs::create_dir_all(&folder).unwrap();
         for file in 0..20 {
-            fs::write(folder.join(format!("{file}")), noise(folder.as_os_str().len() as u64 * 31 + file, 150_000)).unwrap();
+            fs::write(
+                folder.join(format!("{file}")),
+                noise(folder.as_os_str().len() as u64 * 31 + file, 150_000),
+            )
+            .unwrap();
         }
     }
     fs::hard_link(source.join("0/0"), source.join("39/again")).unwrap();
@@ -117,7 +121,8 @@ fn ctrl_c_ends_with_130_and_harms_nothing() {
         assert!(started.elapsed() < PATIENCE, "the backup never began");
         std::thread::yield_now();
     }
-    let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let signalled =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(signalled.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));

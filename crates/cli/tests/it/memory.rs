@@ -35,7 +35,8 @@ fn backup_and_restore_of_a_large_volume_stay_within_512_mib() {
     let islands: Vec<(u64, usize)> = (0..64).map(|number| (number * (1 << 30) + 12_345, 5 << 20)).collect();
     image(&source, 64 << 30, &islands);
     let backup = peak_bytes(&sandbox, &["--progress", "none", "backup", source.to_str().unwrap()]);
-    let restore = peak_bytes(&sandbox, &["--progress", "none", "restore", "latest", target.to_str().unwrap()]);
+    let restore =
+        peak_bytes(&sandbox, &["--progress", "none", "restore", "latest", target.to_str().unwrap()]);
     assert!(backup > 1 << 20 && restore > 1 << 20, "nothing was measured");
     assert!(backup < 512 << 20, "backup: {} MiB", backup >> 20);
     assert!(restore < 512 << 20, "restore: {} MiB", restore >> 20);

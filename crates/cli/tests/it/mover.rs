@@ -1,15 +1,17 @@
 //! The mover's entry point: a document and a Secret in, a result and an exit code out.
 
 use std::fs;
-use std::path::Path;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use longshore_job::{
     BackupSummary, BackupTask, CONTRACT_VERSION, JobDocument, JobResult, Outcome, ProgressLine, Reason,
     RestorePointReference, RestoreSummary, RestoreTask, RunIdentity, SourceVolume, Task, VolumeMode,
 };
 
+use crate::failures::walk;
 use crate::roundtrip::nasty_tree;
 use crate::sandbox::{PASSWORD, Sandbox, assert_same_bytes, describe, image, texts};
 
@@ -35,7 +37,15 @@ impl Pod {
         let path = |name: &str| self.sandbox.path(name).to_str().unwrap().to_owned();
         let volume = volume.to_str().unwrap();
         let arguments = [
-            "mover", "--credentials", &path("secret"), "--result", &path("result"), "--filesystem", volume, "--block", volume,
+            "mover",
+            "--credentials",
+            &path("secret"),
+            "--result",
+            &path("result"),
+            "--filesystem",
+            volume,
+            "--block",
+            volume,
         ];
         let mut command = match nobody {
             true => self.sandbox.command_of_nobody(&arguments),
@@ -54,7 +64,8 @@ impl Pod {
         let (out, err) = texts(&output);
         assert!(!out.contains(PASSWORD) && !err.contains(PASSWORD));
         assert!(out.lines().all(|line| ProgressLine::parse(line).is_some()), "stdout is for progress: {out}");
-        let message = fs::read_to_string(self.sandbox.path("result")).unwrap_or_else(|_| panic!("no result\n{err}"));
+        let message =
+            fs::read_to_string(self.sandbox.path("result")).unwrap_or_else(|_| panic!("no result\n{err}"));
         fs::remove_file(self.sandbox.path("result")).unwrap();
         let result = JobResult::from_termination_message(&message).unwrap_or_else(|| panic!("{message}"));
         (output.status.code().unwrap(), result.outcome)
@@ -137,7 +148,8 @@ fn a_filesystem_goes_out_and_comes_back_and_its_record_tells_all() {
     assert_eq!(restored.snapshot_id, RUN);
     fs::remove_dir(target.join("lost+found")).unwrap();
     fs::remove_dir(source.join("lost+found")).unwrap();
-    let without_root_time = |text: String| text.lines().filter(|line| !line.starts_with(".|")).collect::<Vec<_>>().join("\n");
+    let without_root_time =
+        |text: String| text.lines().filter(|line| !line.starts_with(".|")).collect::<Vec<_>>().join("\n");
     assert_eq!(without_root_time(describe(&target)), without_root_time(describe(&source)));
 
     let listed = pod.sandbox.ok(&["-o", "json", "snapshots"]);
@@ -213,7 +225,7 @@ fn a_file_that_cannot_be_read_fails_the_backup_of_a_cluster() {
     fs::create_dir(&source).unwrap();
     fs::write(source.join("good"), b"good").unwrap();
     fs::write(source.join("bad"), b"bad").unwrap();
-    fs::set_permissions(source.join("bad"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(source.join("bad"), fs::Permissions::from_mode(0o0)).unwrap();
     match pod.outcome(&mut pod.command(&source, backup(VolumeMode::Filesystem), RUN, "shop", true)) {
         (1, Outcome::Failed { reason: Reason::SourceUnreadable, message }) => {
             assert!(message.contains("1 file") && message.contains("volume/bad"), "{message}");
@@ -221,4 +233,47 @@ fn a_file_that_cannot_be_read_fails_the_backup_of_a_cluster() {
         other => panic!("{other:?}"),
     }
     assert!(pod.sandbox.ok(&["snapshots"]).contains("no snapshots"));
+}
+
+#[test]
+fn an_eviction_leaves_a_result_that_asks_for_another_attempt_which_completes() {
+    let pod = Pod::new();
+    let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    image(&source, 400 << 20, &[(0, 380 << 20)]);
+    let mut command = pod.command(&source, backup(VolumeMode::Block), RUN, "shop", false);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while walk(&pod.sandbox.path("repository/data")).is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the backup never began");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(Reason::EXIT_TRANSIENT)));
+    let left = JobResult::from_termination_message(&fs::read_to_string(pod.sandbox.path("result")).unwrap())
+        .unwrap();
+    assert!(matches!(left.outcome, Outcome::Failed { reason: Reason::Interrupted, .. }), "{left:?}");
+    let summary = pod.backup(&source, VolumeMode::Block, RUN);
+    assert!(!summary.already_committed && summary.bytes_new < 380 << 20, "{summary:?}");
+    pod.restore(&target, VolumeMode::Block, RUN);
+    assert_same_bytes(&source, &target);
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_told_apart_before_the_volume_is_read() {
+    let pod = Pod::new();
+    let secret = |name: &str, value: &str| fs::write(pod.sandbox.path("secret").join(name), value).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    secret("RESTIC_REPOSITORY", &format!("s3:http://{closed}/bucket/prefix"));
+    secret("AWS_ACCESS_KEY_ID", "key");
+    let missing = pod.sandbox.path("no volume at all");
+    let (_, reason, message) = pod.fails(&missing, backup(VolumeMode::Block), "shop");
+    assert_eq!(reason, Reason::SecretKeyMissing);
+    assert!(message.contains("AWS_SECRET_ACCESS_KEY"), "{message}");
+    secret("AWS_SECRET_ACCESS_KEY", "secret");
+    let (code, reason, _) = pod.fails(&missing, backup(VolumeMode::Block), "shop");
+    assert_eq!((code, reason), (75, Reason::EndpointUnreachable));
+    secret("RESTIC_REPOSITORY", "sftp://host/path");
+    let (code, reason, _) = pod.fails(&missing, backup(VolumeMode::Block), "shop");
+    assert_eq!((code, reason), (2, Reason::RepositoryAddressInvalid));
 }

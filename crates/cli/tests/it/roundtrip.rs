@@ -27,7 +27,9 @@ pub fn nasty_tree(root: &Path) {
     sparse.set_len(200 << 20).unwrap();
     sparse.write_all_at(b"island", 100 << 20).unwrap();
     sparse.write_all_at(&noise(9, 300_000), (130 << 20) + 17).unwrap();
-    for (name, arguments) in [("pipe", &["p"][..]), ("null", &["c", "1", "3"][..]), ("disk", &["b", "7", "300"][..])] {
+    for (name, arguments) in
+        [("pipe", &["p"][..]), ("null", &["c", "1", "3"][..]), ("disk", &["b", "7", "300"][..])]
+    {
         let made = Command::new("mknod").arg(root.join(name)).args(arguments).status().unwrap();
         assert!(made.success());
     }
@@ -57,7 +59,11 @@ fn a_tree_with_everything_comes_back_and_a_second_backup_reads_nothing() {
     let second: serde_json::Value = serde_json::from_str(&second).unwrap();
     let snapshot = &second["snapshot"];
     assert_eq!(snapshot["readBytes"], 0, "{snapshot}");
-    assert_eq!(snapshot["unchangedFiles"].as_u64(), snapshot["files"].as_u64().map(|files| files - 2), "{snapshot}");
+    assert_eq!(
+        snapshot["unchangedFiles"].as_u64(),
+        snapshot["files"].as_u64().map(|files| files - 2),
+        "{snapshot}"
+    );
     assert_eq!(snapshot["parent"], first.as_str());
 
     fs::write(target.join("inline"), b"FEW BYTES").unwrap();
@@ -85,14 +91,21 @@ fn a_changed_file_is_read_again_and_force_reads_all() {
     assert_eq!(describe(&target), describe(&source));
     let forced = sandbox.ok(&["-o", "json", "backup", "--force", source.to_str().unwrap()]);
     let forced: serde_json::Value = serde_json::from_str(&forced).unwrap();
-    assert_eq!((&forced["snapshot"]["readBytes"], &forced["snapshot"]["newBytes"]), (&200_000.into(), &0.into()));
+    assert_eq!(
+        (&forced["snapshot"]["readBytes"], &forced["snapshot"]["newBytes"]),
+        (&200_000.into(), &0.into())
+    );
 }
 
 #[test]
 fn an_image_comes_back_over_garbage_and_unchanged_parts_are_not_written() {
     let sandbox = Sandbox::new();
     let (source, target) = (sandbox.path("image"), sandbox.path("restored"));
-    image(&source, (200 << 20) + 512, &[(0, 5_000_000), (70 << 20, 1), (128 << 20, 9_000_000), (200 << 20, 512)]);
+    image(
+        &source,
+        (200 << 20) + 512,
+        &[(0, 5_000_000), (70 << 20, 1), (128 << 20, 9_000_000), (200 << 20, 512)],
+    );
     let id = sandbox.backup(&source);
     sandbox.restore(&id, &target);
     assert_same_bytes(&source, &target);
@@ -128,7 +141,10 @@ fn a_second_backup_of_an_image_stores_what_changed() {
     // The map must be the one that a backup without a parent makes: then nothing of it is new.
     let third = sandbox.ok(&["-o", "json", "backup", "--host", "elsewhere", source.to_str().unwrap()]);
     let third: serde_json::Value = serde_json::from_str(&third).unwrap();
-    assert_eq!((&third["snapshot"]["newBytes"], &third["snapshot"]["parent"]), (&0.into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&third["snapshot"]["newBytes"], &third["snapshot"]["parent"]),
+        (&0.into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]
@@ -152,7 +168,8 @@ fn a_device_is_backed_up_and_restored_to_a_larger_one_and_not_to_a_smaller_one()
         drop((writer, garbage));
         let id = sandbox.backup(Path::new(&source));
         sandbox.restore(&id, Path::new(&larger));
-        let compared = Command::new("cmp").args(["-n", &(40 << 20).to_string(), &source, &larger]).status().unwrap();
+        let compared =
+            Command::new("cmp").args(["-n", &(40 << 20).to_string(), &source, &larger]).status().unwrap();
         assert!(compared.success());
         let before = fs::read(sandbox.path("smaller")).unwrap();
         let (_, message) = sandbox.expect(1, &["restore", &id, &smaller]);
@@ -188,11 +205,34 @@ fn ls_shows_names_and_finds_paths() {
     let id = sandbox.backup(&source);
     let all = sandbox.ok(&["ls", &id]);
     assert!(all.contains("not\\xff\\xfeutf8"), "{all}");
-    assert!(all.lines().any(|line| line.starts_with("l") && line.ends_with("/absolute -> /etc/passwd")), "{all}");
+    assert!(
+        all.lines().any(|line| line.starts_with("l") && line.ends_with("/absolute -> /etc/passwd")),
+        "{all}"
+    );
     assert!(all.lines().any(|line| line.starts_with("-6755") && line.ends_with("/large")), "{all}");
     assert_eq!(sandbox.ok(&["ls", &id, "a/b/c"]).lines().count(), 300);
     assert_eq!(sandbox.ok(&["ls", &id, "/a/b/c/7/"]).lines().count(), 1);
     assert_eq!(sandbox.ok(&["ls", "-R", &id[..8]]).lines().count(), all.lines().count() + 4 + 2 + 300 - 1);
     sandbox.expect(4, &["ls", &id, "a/nothing"]);
     sandbox.expect(4, &["ls", &id, "a/../a"]);
+}
+
+#[test]
+fn a_tree_deeper_than_a_stack_and_a_path_comes_back() {
+    let sandbox = Sandbox::new();
+    let (source, target) = (sandbox.path("source"), sandbox.path("target"));
+    fs::create_dir(&source).unwrap();
+    let script = "cd \"$1\"; for level in $(seq 1100); do mkdir deeper; cd deeper; done; echo deep > bottom";
+    let run = |script: &str, folder: &Path| {
+        let output = Command::new("bash").args(["-ec", script, "deep"]).arg(folder).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    run(script, &source);
+    let id = sandbox.backup(&source);
+    sandbox.restore(&id, &target);
+    let describe = r#"cd "$1"; find . -printf '%d %f %y %m %T@\n'; find . -type f -execdir cat {} +"#;
+    let expected = run(describe, &source);
+    assert_eq!(expected.split(|byte| *byte == b'\n').count(), 1104);
+    assert!(run(describe, &target) == expected);
 }

@@ -43,7 +43,8 @@ impl Sandbox {
         let program = self.path("longshore");
         fs::copy(assert_cmd::cargo::cargo_bin!("longshore"), &program).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let handed = Command::new("chown").args(["-R", "65534:65534"]).arg(self.folder.path()).status().unwrap();
+        let handed =
+            Command::new("chown").args(["-R", "65534:65534"]).arg(self.folder.path()).status().unwrap();
         assert!(handed.success());
         let mut command = self.command_of(&program, arguments);
         command.current_dir("/").uid(65534).gid(65534);
@@ -54,7 +55,10 @@ impl Sandbox {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["AWS_", "AZURE_", "GOOGLE_", "LONGSHORE_", "RESTIC_"].iter().any(|family| text.starts_with(family)) {
+            if ["AWS_", "AZURE_", "GOOGLE_", "LONGSHORE_", "RESTIC_"]
+                .iter()
+                .any(|family| text.starts_with(family))
+            {
                 command.env_remove(&name);
             }
         }

@@ -46,7 +46,11 @@ pub(super) struct FileWorker<'a> {
 }
 
 impl<'a> FileWorker<'a> {
-    pub(super) fn new(session: &'a BackupSession<'a>, splitter: &'a FileSplitter, control: &'a Control) -> Self {
+    pub(super) fn new(
+        session: &'a BackupSession<'a>,
+        splitter: &'a FileSplitter,
+        control: &'a Control,
+    ) -> Self {
         Self { session, splitter, control, window: Vec::new() }
     }
 

@@ -1,6 +1,6 @@
 //! The last snapshot's tree, read in step with the walk.
 
-use longshore_repo::{Entries, TreeReader, self as stored};
+use longshore_repo::{self as stored, Entries, TreeReader};
 
 /// A directory of the last snapshot, read forward by name.
 pub(super) struct ParentCursor<'p> {

@@ -218,7 +218,9 @@ impl Writer<'_> {
         let mut file = self.session.file();
         for segment in segments {
             match segment.recv().unwrap_or(Err(MoverError::Broken)) {
-                Ok(Content::Inline(bytes)) if bytes.is_empty() => return Ok(Some(stored::EntryContent::None)),
+                Ok(Content::Inline(bytes)) if bytes.is_empty() => {
+                    return Ok(Some(stored::EntryContent::None));
+                }
                 Ok(Content::Inline(bytes)) => {
                     self.totals.read_bytes += bytes.len() as u64;
                     return Ok(Some(stored::EntryContent::Inline(bytes)));

@@ -77,7 +77,9 @@ struct Backup<'a> {
 impl Backup<'_> {
     fn span(&self, window: &mut Window, span: u64) -> Result<Vec<Run>, MoverError> {
         let start = span * SPAN_BYTES;
-        let end = (start + SPAN_BYTES).min(self.source.size()).next_multiple_of(longshore_volume::ALIGNMENT_BYTES as u64);
+        let end = (start + SPAN_BYTES)
+            .min(self.source.size())
+            .next_multiple_of(longshore_volume::ALIGNMENT_BYTES as u64);
         window.begin(start, end);
         let old = match self.parent {
             Some(parent) if span < parent.span_count() => self.old_runs(parent, span, end - start),

@@ -108,7 +108,8 @@ impl Walk<'_> {
             let last = frame.parent.as_mut().and_then(|parent| parent.find(&entry.name));
             if entry.metadata.kind == Kind::Directory {
                 let inner = self.enter(&frame.directory, entry)?;
-                let cursor = last.and_then(|last| frame.parent.as_ref().and_then(|parent| parent.enter(&last)));
+                let cursor =
+                    last.and_then(|last| frame.parent.as_ref().and_then(|parent| parent.enter(&last)));
                 match inner.and_then(|directory| self.frame(directory, cursor)) {
                     Some(next) => stack.push(next),
                     None => self.events.send(Event::Leave)?,
@@ -187,7 +188,10 @@ impl Walk<'_> {
             if offer.send(content).is_err() {
                 return self.control.check().map_err(Stopped::from);
             }
-            self.jobs.send(Job { segment: Segment::Part { reader: Arc::clone(&reader), range: start..end }, result })?;
+            self.jobs.send(Job {
+                segment: Segment::Part { reader: Arc::clone(&reader), range: start..end },
+                result,
+            })?;
             start = end;
         }
         Ok(())

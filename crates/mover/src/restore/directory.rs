@@ -13,7 +13,7 @@ pub(super) struct OpenDirectory<'a> {
     entry: Entry,
     failures: &'a Failures,
     /// Keeps the directory above open: it is finished after this one.
-    _above: Option<Arc<OpenDirectory<'a>>>,
+    above: Option<Arc<OpenDirectory<'a>>>,
 }
 
 impl<'a> OpenDirectory<'a> {
@@ -23,7 +23,7 @@ impl<'a> OpenDirectory<'a> {
         failures: &'a Failures,
         above: Option<Arc<Self>>,
     ) -> Arc<Self> {
-        Arc::new(Self { target, entry, failures, _above: above })
+        Arc::new(Self { target, entry, failures, above })
     }
 }
 
@@ -31,6 +31,11 @@ impl Drop for OpenDirectory<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.target.finish_self(&self.entry) {
             self.failures.add(&error);
+        }
+        // One level at a time, not by recursion: a tree may be deeper than a thread's stack.
+        let mut above = self.above.take();
+        while let Some(mut directory) = above.and_then(Arc::into_inner) {
+            above = directory.above.take();
         }
     }
 }

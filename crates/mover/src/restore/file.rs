@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use longshore_repo::{ChunkRef, Repository, Run, TreeReader, self as stored};
+use longshore_repo::{self as stored, ChunkRef, Repository, Run, TreeReader};
 use longshore_volume::{Entry, FileTarget, OpenedFile, VolumeError};
 
 use super::directory::OpenDirectory;
@@ -78,9 +78,11 @@ impl FileWorker<'_> {
                     wanted_bytes = 0;
                 }
             }
-            let is_inline = matches!(job.content, stored::EntryContent::Inline(_) | stored::EntryContent::None);
+            let is_inline =
+                matches!(job.content, stored::EntryContent::Inline(_) | stored::EntryContent::None);
             if !failed[number] && !is_inline && at != job.entry.metadata.size {
-                let path = String::from_utf8_lossy(&job.directory.target.path_of(&job.entry.name)).into_owned();
+                let path =
+                    String::from_utf8_lossy(&job.directory.target.path_of(&job.entry.name)).into_owned();
                 return Err(MoverError::Damaged { what: format!("the pieces of {path} are not its size") });
             }
         }

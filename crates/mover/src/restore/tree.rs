@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Sender, bounded};
 use longshore_job::Stage;
-use longshore_repo::{NodeRef, RepoError, Repository, TreeReader, self as stored};
+use longshore_repo::{self as stored, NodeRef, RepoError, Repository, TreeReader};
 use longshore_volume::{Kind, TreeTarget};
 
 use super::directory::OpenDirectory;
@@ -173,8 +173,7 @@ impl<'a> Walk<'a> {
             };
             return match above.target.enter(&entry.name) {
                 Ok(target) => {
-                    let directory =
-                        OpenDirectory::new(target, shown, self.failures, Some(Arc::clone(above)));
+                    let directory = OpenDirectory::new(target, shown, self.failures, Some(Arc::clone(above)));
                     self.frame(directory, node).map(Some)
                 }
                 Err(error) => {
