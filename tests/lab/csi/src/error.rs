@@ -117,6 +117,14 @@ pub enum DriverError {
         /// What the request asks for.
         wanted: String,
     },
+    /// The kernel does not let this process grow a mounted file system.
+    #[error(
+        "the kernel refuses to grow the file system at {path} while it is mounted; staging the volume anew grows it"
+    )]
+    GrowRefused {
+        /// Where it is mounted.
+        path: PathBuf,
+    },
     /// A page token that this driver did not give out.
     #[error("{token} is not a token of this driver")]
     InvalidToken {
@@ -193,7 +201,8 @@ impl DriverError {
             | Self::VolumeHasSnapshots { .. }
             | Self::NotStaged { .. }
             | Self::PathTaken { .. }
-            | Self::WrongFilesystem { .. } => Code::FailedPrecondition,
+            | Self::WrongFilesystem { .. }
+            | Self::GrowRefused { .. } => Code::FailedPrecondition,
             Self::InvalidToken { .. } => Code::Aborted,
             Self::Injected { code, .. } => *code,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

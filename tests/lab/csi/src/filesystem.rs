@@ -1,6 +1,8 @@
 //! ext4 and xfs: making, mounting, growing, renewing the UUID. Everything that knows one of them by name.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::command;
@@ -92,19 +94,44 @@ impl FsType {
     /// Makes the mounted file system as large as its device. No change is success.
     pub fn grow_mounted(self, device: &Path, mount_point: &Path) -> Result<(), DriverError> {
         match self {
-            Self::Ext4 => command::run("resize2fs", &[device]),
-            Self::Xfs => command::run("xfs_growfs", &["-d".as_ref(), mount_point.as_os_str()]),
+            Self::Ext4 => {
+                let output = command::output("resize2fs", &[device])?;
+                let said = String::from_utf8_lossy(&output.stderr);
+                match output.status.success() {
+                    true => Ok(()),
+                    // The kernel wants CAP_SYS_RESOURCE, which a container's root need not have.
+                    false if said.contains("Permission denied") => {
+                        Err(DriverError::GrowRefused { path: mount_point.to_owned() })
+                    }
+                    false => Err(command::failure("resize2fs", &[device], &output)),
+                }
+            }
+            Self::Xfs => command::run("xfs_growfs", &["-d".as_ref(), mount_point.as_os_str()]).map(drop),
         }
-        .map(drop)
     }
 }
 
-/// Makes an unmounted ext4 image sound and as large as its file, and gives it a UUID of its own. Three steps that may not be
-/// interrupted, so `image` is a copy that is thrown away if they are.
-pub fn renew_ext4(image: &Path) -> Result<(), DriverError> {
+/// Size of the ext4 file system in an image, in bytes, from its superblock.
+pub fn ext4_bytes(image: &Path) -> Result<u64, DriverError> {
+    let mut superblock = [0; 1024];
+    let read = File::open(image).and_then(|file| file.read_exact_at(&mut superblock, 1024));
+    read.map_err(DriverError::io("read the superblock of", image))?;
+    let word =
+        |at: usize| superblock.iter().skip(at).take(4).rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    // s_blocks_count_lo, s_log_block_size; s_blocks_count_hi counts only with the feature `64bit`.
+    let high = if word(0x60) & 0x80 == 0 { 0 } else { word(0x150) };
+    Ok((high << 32 | word(0x4)).saturating_mul(1024 << word(0x18).min(6)))
+}
+
+/// Makes an unmounted ext4 image sound and as large as its file, and, with `new_uuid`, gives it a UUID of its own. Steps that
+/// may not be interrupted, so `image` is a copy that is thrown away if they are.
+pub fn renew_ext4(image: &Path, new_uuid: bool) -> Result<(), DriverError> {
     let file = image.as_os_str();
     command::run_tolerating("e2fsck", &["-f".as_ref(), "-p".as_ref(), file], E2FSCK_SOUND)?;
     command::run("resize2fs", &[file])?;
+    if !new_uuid {
+        return Ok(());
+    }
     // With metadata checksums a new UUID means new checksums everywhere, for which tune2fs wants a fresh check.
     command::run_tolerating("e2fsck", &["-f".as_ref(), "-p".as_ref(), file], E2FSCK_SOUND)?;
     command::run("tune2fs", &["-U".as_ref(), "random".as_ref(), file]).map(drop)

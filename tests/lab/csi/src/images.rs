@@ -79,7 +79,7 @@ pub fn workbench(store: &Store, volume: &str) -> PathBuf {
 /// Removes a workpiece, whatever state a crash left it in. The caller holds the volume's lock.
 pub fn discard_workpiece(store: &Store, volume: &str) -> Result<(), DriverError> {
     let bench = workbench(store, volume);
-    mounts::unmount(&bench)?;
+    mounts::unmount_patiently(&bench)?;
     delete(&workpiece(store, volume))?;
     match std::fs::remove_dir(&bench) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -102,7 +102,7 @@ pub fn collect_leftovers(store: &Store) -> Result<(), DriverError> {
     collect_images::<Volume>(store)?;
     collect_images::<Snapshot>(store)?;
     for attached in loop_device::all()? {
-        if attached.backing.starts_with(store.images::<Volume>()) && !attached.backing.exists() {
+        if attached.is_deleted && attached.backing.starts_with(store.images::<Volume>()) {
             loop_device::detach_unused(&attached.device)?;
         }
     }
@@ -110,6 +110,7 @@ pub fn collect_leftovers(store: &Store) -> Result<(), DriverError> {
 }
 
 fn collect_images<R: Record>(store: &Store) -> Result<(), DriverError> {
+    store.remove_unfinished::<R>()?;
     let folder = store.images::<R>();
     for name in names(&folder)? {
         let Some(id) = name.strip_suffix(".img") else { continue };

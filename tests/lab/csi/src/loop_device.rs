@@ -1,6 +1,7 @@
 //! Loop devices. The kernel's own list (`/sys/block/loop*`) is the only record of which file is attached where.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Mode};
 
@@ -16,6 +17,10 @@ const NODES: u32 = 256;
 /// Attempts to win a free device against other processes.
 const ATTEMPTS: usize = 64;
 
+/// How long to wait for a device that was told to go, and how often to look.
+const PATIENCE: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(5);
+
 /// A loop device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoopDevice {
@@ -28,8 +33,10 @@ pub struct LoopDevice {
 pub struct Attached {
     /// The device.
     pub device: LoopDevice,
-    /// The file, by the name it had when it was attached.
+    /// The file, by its present name, or the last one it had.
     pub backing: PathBuf,
+    /// The file has no name any more; another file may have that one.
+    pub is_deleted: bool,
 }
 
 impl LoopDevice {
@@ -58,6 +65,14 @@ impl LoopDevice {
     }
 }
 
+impl LoopDevice {
+    /// The device was told to go and does so when its last user closes it.
+    fn is_leaving(&self) -> bool {
+        let flag = std::fs::read_to_string(format!("/sys/block/loop{}/loop/autoclear", self.number));
+        flag.is_ok_and(|flag| flag.trim() == "1")
+    }
+}
+
 /// All attached loop devices of the machine.
 pub fn all() -> Result<Vec<Attached>, DriverError> {
     let folder = Path::new("/sys/block");
@@ -66,28 +81,50 @@ pub fn all() -> Result<Vec<Attached>, DriverError> {
         let entry = entry.map_err(DriverError::io("list", folder))?;
         let number = entry.file_name().to_str().and_then(|name| name.strip_prefix("loop")?.parse().ok());
         let Some(number) = number else { continue };
-        if let Some(backing) = backing_of(number) {
-            attached.push(Attached { device: LoopDevice { number }, backing });
+        if let Some((backing, is_deleted)) = backing_of(number) {
+            attached.push(Attached { device: LoopDevice { number }, backing, is_deleted });
         }
     }
     Ok(attached)
 }
 
-/// The file behind device `number`, if it is attached. A deleted file keeps its name without the kernel's remark.
-fn backing_of(number: u32) -> Option<PathBuf> {
+/// The file behind device `number`, if it is attached, and whether it is deleted.
+fn backing_of(number: u32) -> Option<(PathBuf, bool)> {
     let name = std::fs::read_to_string(format!("/sys/block/loop{number}/loop/backing_file")).ok()?;
     let name = name.trim_end_matches('\n');
-    Some(PathBuf::from(name.strip_suffix(" (deleted)").unwrap_or(name)))
+    let present = name.strip_suffix(" (deleted)");
+    Some((PathBuf::from(present.unwrap_or(name)), present.is_some()))
 }
 
 /// The device that `file` is attached to, if any.
 pub fn find(file: &Path) -> Result<Option<LoopDevice>, DriverError> {
-    Ok(all()?.into_iter().find(|attached| attached.backing == file).map(|attached| attached.device))
+    let attached = all()?.into_iter().find(|attached| attached.backing == file && !attached.is_deleted);
+    Ok(attached.map(|attached| attached.device))
+}
+
+/// Waits until a device of `file` that is on its way out is gone: programs killed together with their driver may hold it for
+/// a moment. Returns the device that stays.
+fn find_staying(file: &Path) -> Result<Option<LoopDevice>, DriverError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match find(file)? {
+            Some(device) if device.is_leaving() && Instant::now() < deadline => std::thread::sleep(INTERVAL),
+            found => return Ok(found),
+        }
+    }
+}
+
+/// Releases the device of `file` if no mount uses it, and tells whether `file` has none any more.
+pub fn release(file: &Path) -> Result<bool, DriverError> {
+    match find_staying(file)? {
+        Some(device) => Ok(detach_unused(&device)? && find_staying(file)?.is_none()),
+        None => Ok(true),
+    }
 }
 
 /// Attaches `file`, or finds the device that it is attached to. The caller holds the lock of the volume.
 pub fn attach(file: &Path, read_only: bool) -> Result<LoopDevice, DriverError> {
-    if let Some(device) = find(file)? {
+    if let Some(device) = find_staying(file)? {
         return Ok(device);
     }
     let mut lost = None;

@@ -3,11 +3,16 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::error::DriverError;
 use crate::loop_device::{LOOP_MAJOR, LoopDevice};
+
+/// How long [`unmount_patiently`] waits, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_millis(10);
 
 /// One line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +82,22 @@ pub fn unmount(point: &Path) -> Result<(), DriverError> {
         }
     }
     Ok(())
+}
+
+/// Like [`unmount`], but waits a while for processes that are about to end: a program that was killed together with its driver
+/// may still hold the mount when the next driver cleans up.
+pub fn unmount_patiently(point: &Path) -> Result<(), DriverError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match unmount(point) {
+            Err(DriverError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
+            {
+                std::thread::sleep(INTERVAL);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// One line: `36 35 98:0 /root /point rw,noatime shared:1 - ext3 /dev/root rw`. A line that is not like that is skipped.

@@ -57,11 +57,11 @@ pub fn down(state: &Path) -> Result<(), DriverError> {
     let image = state.join("pool.img");
     for attached in loop_device::all()?.iter().filter(|attached| attached.backing.starts_with(&point)) {
         for mount in mounts::of(&attached.device)?.iter().rev() {
-            mounts::unmount(&mount.point)?;
+            mounts::unmount_patiently(&mount.point)?;
         }
         attached.device.detach()?;
     }
-    mounts::unmount(&point)?;
+    mounts::unmount_patiently(&point)?;
     for attached in loop_device::all()?.iter().filter(|attached| attached.backing == image) {
         attached.device.detach()?;
     }

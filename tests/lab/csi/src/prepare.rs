@@ -1,5 +1,6 @@
 //! Making a volume's image ready to be mounted as a file system: blank ones are formatted, clones get their own UUID and
-//! their full size.
+//! their full size. ext4 that is smaller than its image grows here, because not every kernel lets a container's root grow it
+//! while it is mounted.
 //!
 //! All of it happens on a second file that shares the first one's blocks and then takes its place in one rename. A driver
 //! killed at any instant leaves the image as it was or as it should be, never a half-made file system.
@@ -17,7 +18,8 @@ use crate::{images, loop_device, mounts};
 /// none, what is there stays, and a blank volume becomes ext4. The caller holds the volume's lock.
 pub fn prepare(store: &Store, volume: &Volume, wanted: Option<FsType>) -> Result<FsType, DriverError> {
     let image = store.image::<Volume>(&volume.id);
-    let held = images_device_in_use(&image)?;
+    // The file of a device in use must not be replaced.
+    let held = !loop_device::release(&image)?;
     let Some(found) = filesystem::detect(&image)? else {
         return format(store, volume, &image, wanted.unwrap_or(FsType::Ext4), held);
     };
@@ -31,20 +33,11 @@ pub fn prepare(store: &Store, volume: &Volume, wanted: Option<FsType>) -> Result
         Some(wanted) if wanted != fs_type => return Err(wrong(wanted.name())),
         _ => {}
     }
-    if volume.shares_uuid && !held {
+    let is_small = fs_type == FsType::Ext4 && filesystem::ext4_bytes(&image)? < images::size(&image)?;
+    if !held && (volume.shares_uuid || is_small) {
         renew(store, volume, &image, fs_type)?;
     }
     Ok(fs_type)
-}
-
-/// Whether the image's device is mounted. A device that nobody mounts is released.
-fn images_device_in_use(image: &Path) -> Result<bool, DriverError> {
-    let Some(device) = loop_device::find(image)? else { return Ok(false) };
-    if !loop_device::detach_unused(&device)? {
-        return Ok(true);
-    }
-    // The kernel keeps a device that somebody holds open; its file must not be replaced then.
-    Ok(loop_device::find(image)?.is_some())
 }
 
 fn format(
@@ -75,7 +68,7 @@ fn renew(store: &Store, volume: &Volume, image: &Path, fs_type: FsType) -> Resul
     let work = images::workpiece(store, &volume.id);
     images::clone(image, &work, 0)?;
     match fs_type {
-        FsType::Ext4 => filesystem::renew_ext4(&work)?,
+        FsType::Ext4 => filesystem::renew_ext4(&work, volume.shares_uuid)?,
         FsType::Xfs => {
             replay_and_grow_xfs(store, volume, &work)?;
             filesystem::renew_xfs_uuid(&work)?;
@@ -91,7 +84,7 @@ fn replay_and_grow_xfs(store: &Store, volume: &Volume, work: &Path) -> Result<()
     let device = loop_device::attach(work, false)?;
     FsType::Xfs.mount(&device.path(), &bench, &[], false)?;
     let grown = FsType::Xfs.grow_mounted(&device.path(), &bench);
-    mounts::unmount(&bench)?;
+    mounts::unmount_patiently(&bench)?;
     device.detach()?;
     std::fs::remove_dir(&bench).map_err(DriverError::io("remove", &bench))?;
     grown

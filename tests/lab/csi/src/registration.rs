@@ -64,7 +64,9 @@ impl RegistrationService {
         let mut messages: HashMap<u32, Vec<u8>> = HashMap::new();
         while let Some(frame) = read_frame(&mut connection).await? {
             match frame.kind {
-                SETTINGS if frame.flags & ACK == 0 => write_frame(&mut connection, SETTINGS, ACK, 0, &[]).await?,
+                SETTINGS if frame.flags & ACK == 0 => {
+                    write_frame(&mut connection, SETTINGS, ACK, 0, &[]).await?
+                }
                 PING if frame.flags & ACK == 0 => {
                     write_frame(&mut connection, PING, ACK, 0, &frame.payload).await?;
                 }
@@ -99,7 +101,9 @@ impl RegistrationService {
         }
         // The kubelet tries again by itself; the reason is for whoever reads the driver's log.
         match RegistrationStatus::decode(message) {
-            Ok(status) if status.plugin_registered => eprintln!("the kubelet registered {}", self.driver_name),
+            Ok(status) if status.plugin_registered => {
+                eprintln!("the kubelet registered {}", self.driver_name)
+            }
             Ok(status) => eprintln!("the kubelet refused {}: {}", self.driver_name, status.error),
             Err(error) => eprintln!("the kubelet's answer is not understood: {error}"),
         }
@@ -155,7 +159,9 @@ mod tests {
         let authority = b"\x01\x13%2Fvar%2Flib%2Fsock";
         let data = [&[0, 0, 0, 0, u8::try_from(message.len()).unwrap()], message].concat();
         let mut bytes = Vec::new();
-        for (kind, flags, payload) in [(HEADERS, END_HEADERS, authority.as_slice()), (DATA, END_STREAM, &data)] {
+        for (kind, flags, payload) in
+            [(HEADERS, END_HEADERS, authority.as_slice()), (DATA, END_STREAM, &data)]
+        {
             bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes()[1..]);
             bytes.extend_from_slice(&[kind, flags]);
             bytes.extend_from_slice(&stream.to_be_bytes());

@@ -1,6 +1,7 @@
 //! Serving the driver on its sockets until a signal comes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,8 +19,11 @@ use crate::proto::csi_v1::identity_server::IdentityServer;
 use crate::proto::csi_v1::node_server::NodeServer;
 use crate::registration::RegistrationService;
 
+/// How long calls in progress, and callers that keep their connection, may hold up the end.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Serves `calls` at the socket `endpoint`, and at `registration` tells the kubelet so. Returns after SIGTERM or SIGINT,
-/// when the calls in progress are done and the sockets are gone.
+/// when the calls in progress are done, or [`PATIENCE`] is over, and the sockets are gone.
 pub async fn serve(calls: Calls, endpoint: &Path, registration: Option<&Path>) -> Result<(), DriverError> {
     let interrupted = signals()?;
     let driver_name = calls.driver().settings.driver_name.clone();
@@ -30,16 +34,19 @@ pub async fn serve(calls: Calls, endpoint: &Path, registration: Option<&Path>) -
         .serve_with_incoming_shutdown(listen(endpoint)?, wait(interrupted.clone()));
     let own = async { own.await.map_err(served(endpoint)) };
     // The kubelet connects to the driver as soon as it sees the registration, so that comes second.
-    let result = match registration {
-        None => own.await,
-        Some(path) => {
-            let service = RegistrationService { driver_name, endpoint: endpoint.display().to_string() };
-            let listener = listen(path)?;
-            tokio::select! {
-                result = own => result,
-                result = register(service, listener) => result.map_err(DriverError::io("listen at", path)),
-            }
+    let late = late(interrupted.clone());
+    let serving = async {
+        let Some(path) = registration else { return own.await };
+        let service = RegistrationService { driver_name, endpoint: endpoint.display().to_string() };
+        let listener = listen(path)?;
+        tokio::select! {
+            result = own => result,
+            result = register(service, listener) => result.map_err(DriverError::io("listen at", path)),
         }
+    };
+    let result = tokio::select! {
+        result = serving => result,
+        () = late => Ok(()),
     };
     for socket in [Some(endpoint), registration].into_iter().flatten() {
         remove_socket(socket)?;
@@ -79,6 +86,11 @@ fn signals() -> Result<tokio::sync::watch::Receiver<bool>, DriverError> {
 async fn wait(mut interrupted: tokio::sync::watch::Receiver<bool>) {
     // An error means that the sender is gone, which it only is after sending.
     let _ = interrupted.wait_for(|asked| *asked).await;
+}
+
+async fn late(interrupted: tokio::sync::watch::Receiver<bool>) {
+    wait(interrupted).await;
+    tokio::time::sleep(PATIENCE).await;
 }
 
 /// Listens at `socket`; one that a killed driver left there is replaced.

@@ -16,6 +16,9 @@ use crate::{pool, record};
 /// How many files serve as locks of volumes. Two volumes may share one; they then wait for each other, no more.
 const VOLUME_LOCKS: u64 = 64;
 
+/// Extension of a record that is being written.
+const UNFINISHED: &str = "unfinished";
+
 /// The state folder. Several drivers, in several processes, may use one at a time.
 ///
 /// | path | what |
@@ -126,6 +129,18 @@ impl Store {
         remove(&self.record::<R>(id))
     }
 
+    /// Removes records whose writing a crash cut off. The caller holds the lock of the lists.
+    pub fn remove_unfinished<R: Record>(&self) -> Result<(), DriverError> {
+        let folder = self.state.join(R::FOLDER);
+        for entry in std::fs::read_dir(&folder).map_err(DriverError::io("list", &folder))? {
+            let path = entry.map_err(DriverError::io("list", &folder))?.path();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn record<R: Record>(&self, id: &str) -> PathBuf {
         self.state.join(R::FOLDER).join(format!("{id}.json"))
     }
@@ -179,7 +194,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), DriverError> {
     let bytes = serde_json::to_vec_pretty(value)
         .map_err(|source| DriverError::Parse { path: path.to_owned(), source })?;
     // Two threads may write at once, but never the same record: its lock is held.
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = path.with_extension(UNFINISHED);
     let mut file = File::create(&unfinished).map_err(DriverError::io("create", &unfinished))?;
     file.write_all(&bytes).map_err(DriverError::io("write", &unfinished))?;
     file.sync_all().map_err(DriverError::io("write out", &unfinished))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::access::{Access, AccessKind};
 use crate::driver::{Driver, required, required_path};
 use crate::error::DriverError;
+use crate::filesystem::FsType;
 use crate::loop_device::LoopDevice;
 use crate::prepare::prepare;
 use crate::proto::csi_v1::{
@@ -70,9 +71,11 @@ pub fn stage_at(driver: &Driver, id: &str, access: &Access, path: &Path) -> Resu
     // A device that stayed attached through an expansion still has the old size.
     device.refresh_size()?;
     let read_only = access.is_read_only();
+    // ext4 has grown before; xfs grows only when mounted.
+    let grows = !read_only && fs_type == FsType::Xfs;
     let mounted = fs_type
         .mount(&device.path(), path, flags, read_only)
-        .and_then(|()| if read_only { Ok(()) } else { fs_type.grow_mounted(&device.path(), path) });
+        .and_then(|()| if grows { fs_type.grow_mounted(&device.path(), path) } else { Ok(()) });
     if let Err(error) = mounted {
         mounts::unmount(path)?;
         loop_device::detach_unused(&device)?;

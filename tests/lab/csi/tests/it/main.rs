@@ -1,0 +1,8 @@
+//! The driver as its users see it: a process with a socket, real loop devices, real mounts. Needs root.
+
+mod bench;
+mod crash;
+mod faults;
+mod offers;
+mod sanity;
+mod volumes;
