@@ -55,10 +55,23 @@ impl Repository {
         if read_header(&io)?.is_some() {
             return Err(RepoError::AlreadyInitialised { location: io.store().describe() });
         }
-        match create(&io, password, cost)? {
+        match create(&io, password, cost, PACK_BYTES)? {
             Some(repository) => Ok(repository),
             None => Err(RepoError::AlreadyInitialised { location: io.store().describe() }),
         }
+    }
+
+    /// [`Self::init`] with smaller packs, so that tests meet many of them in little data.
+    #[doc(hidden)]
+    pub fn init_with_pack_bytes(
+        store: Arc<dyn Store>,
+        password: &Secret,
+        cost: KdfCost,
+        pack_bytes: u32,
+    ) -> Result<Self, RepoError> {
+        let io = Arc::new(Io::new(store)?);
+        let made = create(&io, password, cost, pack_bytes)?;
+        made.ok_or_else(|| RepoError::AlreadyInitialised { location: io.store().describe() })
     }
 
     /// Opens a repository. What is not there is [`RepoError::NoRepository`], never an empty repository.
@@ -79,7 +92,7 @@ impl Repository {
         if let Some(header) = read_header(&io)? {
             return Ok((open_with(io, header.id, password)?, Opened::Existing));
         }
-        if let Some(repository) = create(&io, password, cost)? {
+        if let Some(repository) = create(&io, password, cost, PACK_BYTES)? {
             return Ok((repository, Opened::Initialised));
         }
         let header = read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
@@ -137,7 +150,12 @@ fn read_header(io: &Io) -> Result<Option<RepositoryHeader>, RepoError> {
 
 /// Makes a repository; `None` if another process was first. Everything but `repo` is bound to a fresh id and means
 /// nothing without it, so leavings of a crash or of the loser harm nobody.
-fn create(io: &Arc<Io>, password: &Secret, cost: KdfCost) -> Result<Option<Repository>, RepoError> {
+fn create(
+    io: &Arc<Io>,
+    password: &Secret,
+    cost: KdfCost,
+    pack_bytes: u32,
+) -> Result<Option<Repository>, RepoError> {
     require_empty(io)?;
     let id = RepositoryId(random_bytes()?);
     let keyset = Keyset::generate()?;
@@ -146,7 +164,7 @@ fn create(io: &Arc<Io>, password: &Secret, cost: KdfCost) -> Result<Option<Repos
     let sizes = ChunkSizes::STANDARD;
     let config = RepositoryConfig {
         format: FORMAT_VERSION,
-        pack_bytes: PACK_BYTES,
+        pack_bytes,
         compression_level: COMPRESSION_LEVEL,
         chunk_bytes: [sizes.least as u32, sizes.average as u32, sizes.most as u32],
         software: crate::SOFTWARE.to_owned(),

@@ -93,7 +93,7 @@ fn client_options(settings: &StoreSettings, plain_http: bool) -> Result<ClientOp
     let mut options = ClientOptions::new()
         .with_allow_http(plain_http)
         .with_connect_timeout(Duration::from_secs(10))
-        .with_timeout(Duration::from_secs(120));
+        .with_timeout(Duration::from_secs(300));
     let bundle = match (settings.ca_pem(), settings.variable("AWS_CA_BUNDLE")) {
         (Some(pem), _) => Some(pem.to_vec()),
         (None, Some(path)) => Some(

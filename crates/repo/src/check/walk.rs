@@ -98,9 +98,12 @@ impl Repository {
         {
             return Ok(true);
         }
-        match self.index.find_anywhere(PackKind::Data, id, hinted)? {
-            Some(place) => packs.holds(self, PackKind::Data, id, &place, report),
-            None => Ok(false),
+        match self.index.find_anywhere(PackKind::Data, id, hinted) {
+            Ok(Some(place)) => packs.holds(self, PackKind::Data, id, &place, report),
+            Ok(None) => Ok(false),
+            // A damaged index was reported when it was read whole; here it only means that it does not help.
+            Err(error) if error.class().is_transient() => Err(error),
+            Err(_) => Ok(false),
         }
     }
 }

@@ -1,4 +1,9 @@
 //! The repository as its users see it, on real stores.
 
+mod crash;
+mod hostile;
+mod init;
+mod runs;
 mod support;
+mod tree;
 mod volume;

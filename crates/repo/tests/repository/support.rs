@@ -1,5 +1,7 @@
 //! Backups and restores of byte vectors, as a mover does them.
 
+use bytes::Bytes;
+use futures::TryStreamExt as _;
 use longshore_repo::{
     BackupOptions, ChunkRef, Committed, KdfCost, RepoError, Repository, Run, RunId, Secret, Snapshot, SnapshotDraft,
     SnapshotStats, SourceIdentity, VolumeReader, SPAN_BYTES,
@@ -169,4 +171,51 @@ pub fn restore(repository: &Repository, snapshot: &Snapshot) -> Result<Vec<u8>, 
     let mut out = target.into_inner().unwrap();
     out.truncate(reader.size_bytes() as usize);
     Ok(out)
+}
+
+/// A repository whose packs are small, so that little data makes many.
+pub fn small_packs() -> (Arc<dyn Store>, Repository) {
+    let store = memory();
+    let repository = Repository::init_with_pack_bytes(store.clone(), &password(), COST, 1 << 20).unwrap();
+    (store, repository)
+}
+
+pub fn open(store: &Arc<dyn Store>) -> Result<Repository, RepoError> {
+    Repository::open(store.clone(), &password())
+}
+
+/// Drives a store's futures.
+pub fn block_on<T>(task: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(task)
+}
+
+/// All objects of a store by name.
+pub fn objects(store: &Arc<dyn Store>) -> BTreeMap<String, Bytes> {
+    block_on(async {
+        let all: Vec<_> = store.list("").try_collect().await.unwrap();
+        let mut out = BTreeMap::new();
+        for object in all {
+            out.insert(object.name.clone(), store.get(&object.name, object.size_bytes).await.unwrap());
+        }
+        out
+    })
+}
+
+/// A store in memory that holds these objects.
+pub fn store_of(objects: &BTreeMap<String, Bytes>) -> Arc<dyn Store> {
+    let store = memory();
+    block_on(async {
+        for (name, body) in objects {
+            store.create(name, body.clone()).await.unwrap();
+        }
+    });
+    store
+}
+
+/// The class of a failure.
+pub fn class<T>(result: Result<T, RepoError>) -> longshore_repo::Class {
+    match result {
+        Ok(_) => panic!("it should have failed"),
+        Err(error) => error.class(),
+    }
 }
