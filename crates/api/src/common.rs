@@ -144,6 +144,9 @@ pub struct RunProgress {
     /// Bytes sent to or fetched from the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_transferred: Option<i64>,
+    /// Bytes read from the volume by a backup that is done; less than the total when unchanged files or holes needed no reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_read: Option<i64>,
     /// What the mover is doing: Opening, Scanning, Transferring, Finishing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,

@@ -71,7 +71,7 @@ pub fn play() -> Result<()> {
     }
     steps.run("read back and verify every byte", || run(&mut scene.longshore(&["check", "--read-data"])))?;
     for (source, _, (result, _)) in &lines[2..] {
-        let id = result["snapshotId"].as_str().context("the backup printed no snapshotId")?;
+        let id = result["snapshot"]["id"].as_str().context("the backup printed no id")?;
         let target = format!("restored-{source}");
         steps.run(&format!("restore {source} and compare"), || {
             run(&mut scene.longshore(&["restore", id, &target]))?;
@@ -117,18 +117,18 @@ fn print(lines: &[(&str, &str, (Value, f64))]) -> Result<()> {
     println!("\n{:<10} {:<8} {:>14} {:>14} {:>9}", "SOURCE", "BACKUP", "READ", "UPLOADED", "TIME");
     for (source, round, (result, seconds)) in lines {
         let bytes = |name: &str| {
-            result[name]
+            result["snapshot"][name]
                 .as_u64()
                 .map(indicatif::HumanBytes)
                 .with_context(|| format!("the backup printed no {name}"))
         };
         println!(
             "{source:<10} {round:<8} {:>14} {:>14} {seconds:>7.1} s",
-            bytes("bytesRead")?.to_string(),
-            bytes("bytesUploaded")?.to_string()
+            bytes("readBytes")?.to_string(),
+            bytes("storedBytes")?.to_string()
         );
     }
-    let uploads = |index: usize| lines[index].2.0["bytesUploaded"].as_u64().unwrap_or(u64::MAX);
+    let uploads = |index: usize| lines[index].2.0["snapshot"]["storedBytes"].as_u64().unwrap_or(u64::MAX);
     ensure!(uploads(2) < uploads(0) / 4 && uploads(3) < uploads(1) / 4, "a second backup uploaded too much");
     println!("\nEverything came back equal.");
     Ok(())

@@ -85,6 +85,12 @@ fn preflight(kubectl: &Kubectl, arguments: &Arguments) -> Result<(String, String
             );
         }
     }
+    let definition = "volumesnapshotbackups.datamover.oadp.openshift.io";
+    if kubectl.get("default", "customresourcedefinition", definition)?.is_some() {
+        bail!(
+            "{definition} exists already: another data mover works on this cluster, and two would act on the same resources"
+        );
+    }
     let list = |kind: &str| -> Result<Vec<Value>> {
         let text = kubectl
             .run(&["get", kind, "--output", "json"])

@@ -279,24 +279,23 @@ pub fn list_points(
     VOLUMES
         .iter()
         .map(|volume| {
-            let of_volume = |snapshot: &&Value| {
-                snapshot["source"]["namespace"] == namespace && snapshot["source"]["pvcName"] == volume.name
+            let is_of_volume = |point: &&Value| {
+                point["kubernetes"]["namespace"] == namespace && point["kubernetes"]["pvcName"] == volume.name
             };
-            let newest = snapshots
-                .iter()
-                .filter(of_volume)
-                .max_by_key(|snapshot| snapshot["time"].as_str().map(str::to_owned));
+            // The list is ordered by time.
+            let newest = snapshots.iter().filter(is_of_volume).next_back();
             let newest = newest.with_context(|| {
                 format!("the repository holds no restore point of {namespace}/{}", volume.name)
             })?;
             let text =
                 |value: &Value| value.as_str().map(str::to_owned).context("a restore point lacks a field");
+            let source = &newest["kubernetes"];
             Ok(RestorePoint {
                 reference: text(&newest["reference"])?,
-                pvc: text(&newest["source"]["pvcName"])?,
-                size: text(&newest["source"]["pvcSize"])?,
-                storage_class: text(&newest["source"]["storageClassName"])?,
-                snapshot_class: text(&newest["source"]["volumeSnapshotClassName"])?,
+                pvc: text(&source["pvcName"])?,
+                size: source["requestedBytes"].to_string(),
+                storage_class: text(&source["storageClass"])?,
+                snapshot_class: text(&source["volumeSnapshotClass"])?,
             })
         })
         .collect()

@@ -316,6 +316,7 @@ fn done(decision: &mut Decision, now: Timestamp, summary: &BackupSummary) {
         bytes_done: number(summary.bytes_total),
         bytes_total: number(summary.bytes_total),
         bytes_transferred: number(summary.bytes_uploaded),
+        bytes_read: number(summary.bytes_read),
         stage: Some("Done".to_owned()),
     });
     decision.enter(Phase::SnapshotBackupDone);

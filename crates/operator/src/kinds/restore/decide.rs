@@ -294,6 +294,7 @@ fn restored(decision: &mut Decision, now: Timestamp, summary: &RestoreSummary) {
         bytes_done: number(summary.bytes_total),
         bytes_total: number(summary.bytes_total),
         bytes_transferred: number(summary.bytes_downloaded),
+        bytes_read: None,
         stage: Some("Done".to_owned()),
     });
     decision.step(Step::DeleteMover);
