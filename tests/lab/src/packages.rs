@@ -45,6 +45,9 @@ pub fn install(reporter: &dyn Reporter) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
+    if find("apt-get").is_none() {
+        bail!("the lab needs what these Debian packages hold: {}", packages.join(" "));
+    }
     reporter.line(&format!("installing Debian packages: {}", packages.join(" ")));
     let _guard = NoServices::begin()?;
     apt(&["update", "-qq"])?;
@@ -59,6 +62,9 @@ pub fn install(reporter: &dyn Reporter) -> Result<()> {
 pub fn install_for(package: &str, file: &Path, reporter: &dyn Reporter) -> Result<()> {
     if file.exists() {
         return Ok(());
+    }
+    if find("apt-get").is_none() {
+        bail!("the lab needs what these Debian packages hold: {}", packages.join(" "));
     }
     reporter.line(&format!("installing Debian package {package}"));
     let _guard = NoServices::begin()?;

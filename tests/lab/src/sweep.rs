@@ -70,15 +70,22 @@ fn process_ids() -> Result<Vec<i32>> {
 
 /// The control groups called `name`, one per version-1 hierarchy, or the single one of version 2.
 pub(crate) fn control_groups(name: &str) -> Vec<PathBuf> {
-    let root = Path::new("/sys/fs/cgroup");
-    let mut roots = vec![root.to_path_buf()];
-    roots.extend(fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()));
-    let groups =
-        roots.into_iter().filter(|root| root.join("cgroup.procs").exists()).map(|root| root.join(name));
-    let mut groups: Vec<PathBuf> = groups.collect();
-    groups.sort();
-    groups.dedup_by_key(|group| fs::canonicalize(&*group).unwrap_or_else(|_| group.clone()));
-    groups
+    control_groups_in(Path::new("/sys/fs/cgroup"), name)
+}
+
+fn control_groups_in(root: &Path, name: &str) -> Vec<PathBuf> {
+    if root.join("cgroup.procs").exists() {
+        // Version 2: what lies below are groups, not hierarchies.
+        return vec![root.join(name)];
+    }
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    // Some hierarchies go by two names, one of them a link.
+    let mut hierarchies: Vec<PathBuf> =
+        entries.filter_map(|entry| fs::canonicalize(entry.path()).ok()).collect();
+    hierarchies.retain(|hierarchy| hierarchy.join("cgroup.procs").exists());
+    hierarchies.sort();
+    hierarchies.dedup();
+    hierarchies.iter().map(|hierarchy| hierarchy.join(name)).collect()
 }
 
 /// Kills what runs in the control groups called `name` (containers) and removes the groups.
@@ -229,6 +236,20 @@ mod tests {
         assert!(contains(text, b"/lab/origin"));
         assert!(!contains(text, b"/lab/orig"));
         assert!(!contains(text, b"/lab/fresh"));
+    }
+
+    #[test]
+    fn one_group_in_version_2_and_one_per_hierarchy_in_version_1() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        for hierarchy in ["memory", "cpu"] {
+            fs::create_dir(root.join(hierarchy)).unwrap();
+            fs::write(root.join(hierarchy).join("cgroup.procs"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("cpu", root.join("cpuacct")).unwrap();
+        assert_eq!(control_groups_in(&root, "x"), ["cpu/x", "memory/x"].map(|end| root.join(end)));
+        fs::write(root.join("cgroup.procs"), "").unwrap();
+        assert_eq!(control_groups_in(&root, "x"), [root.join("x")]);
     }
 
     #[test]
