@@ -2,6 +2,7 @@
 
 use longshore_job::Reason;
 use longshore_mover::MoverError;
+pub use longshore_mover::chain;
 use serde::Serialize;
 
 use crate::OutputForm;
@@ -72,8 +73,7 @@ impl Failure {
     /// it but the person who reads the message.
     pub fn of(reason: Reason, message: String) -> Self {
         let exit_code = if reason.is_transient() { 1 } else { reason.exit_code() };
-        let advice = (reason != Reason::Internal).then(|| reason.advice());
-        Self { reason: reason.as_str().into(), message, advice, exit_code, cause: reason }
+        Self { reason: reason.as_str().into(), message, advice: advice(reason), exit_code, cause: reason }
     }
 
     /// Says it on stderr.
@@ -115,14 +115,21 @@ impl From<MoverError> for Failure {
     }
 }
 
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
+/// What to do, for somebody at a terminal; the words of [`Reason::advice`] are for clusters.
+fn advice(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::RepositoryNotFound => Some("Check the address, or make a repository with `longshore init`."),
+        Reason::BucketNotFound => Some("Create the bucket, or mend its name."),
+        Reason::CredentialsInvalid => Some("Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their like."),
+        Reason::TLSUntrusted => Some("Name the file of the store's CA certificate in AWS_CA_BUNDLE."),
+        Reason::EndpointUnreachable => Some("Check the store's address and the way there."),
+        Reason::VolumeTooSmall => Some("Choose a target of at least the size that the message names."),
+        Reason::AccessDenied
+        | Reason::StoreFull
+        | Reason::RepositoryForeign
+        | Reason::WrongKey
+        | Reason::RestorePointNotFound
+        | Reason::RepositoryDamaged => Some(reason.advice()),
+        _ => None,
     }
-    text
 }

@@ -18,7 +18,7 @@ pub use backup::{
     TreeBackup, TreeBackupOptions, TreeParent, TreeTotals, VolumeTotals, backup_tree, backup_volume,
 };
 pub use control::Control;
-pub use error::MoverError;
+pub use error::{MoverError, chain};
 pub use failures::Report;
 pub use longshore_volume::TargetOptions;
 pub use restore::{RestoreTotals, TreeRestoreOptions, restore_tree, restore_volume};
