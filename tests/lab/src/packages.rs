@@ -45,14 +45,19 @@ pub fn install(reporter: &dyn Reporter) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    if find("apt-get").is_none() {
-        bail!("the lab needs what these Debian packages hold: {}", packages.join(" "));
-    }
     reporter.line(&format!("installing Debian packages: {}", packages.join(" ")));
+    install_packages(&packages)
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    if find("apt-get").is_none() {
+        bail!("there is no apt-get; install what these Debian packages hold: {names}");
+    }
     let _guard = NoServices::begin()?;
     apt(&["update", "-qq"])?;
-    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat())
-        .with_context(|| format!("install by hand: apt-get install {}", packages.join(" ")))
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+        .with_context(|| format!("install by hand: apt-get install {names}"))
 }
 
 /// Installs one more package, with what it needs, when `file` is not there. Its services are not started.
@@ -63,14 +68,8 @@ pub fn install_for(package: &str, file: &Path, reporter: &dyn Reporter) -> Resul
     if file.exists() {
         return Ok(());
     }
-    if find("apt-get").is_none() {
-        bail!("the lab needs what these Debian packages hold: {}", packages.join(" "));
-    }
     reporter.line(&format!("installing Debian package {package}"));
-    let _guard = NoServices::begin()?;
-    apt(&["update", "-qq"])?;
-    apt(&["install", "-y", "-qq", "--no-install-recommends", package])
-        .with_context(|| format!("install by hand: apt-get install {package}"))
+    install_packages(&[package])
 }
 
 /// Where a tool is: an absolute path is looked at, a name is searched for.
