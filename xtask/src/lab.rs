@@ -149,6 +149,18 @@ pub fn down_after_tests() -> Result<()> {
     remove_lab(&Console::new())
 }
 
+/// Every proof of the lab itself; the lab is down afterwards.
+///
+/// # Errors
+/// At the first one that fails.
+pub fn prove() -> Result<()> {
+    let options = Options { longshore_image: false, ..Options::default() };
+    open()?.up(&ClusterName::ALL, &options, &Console::new())?;
+    ClusterName::ALL.into_iter().try_for_each(smoke::run)?;
+    services::run()?;
+    recovery::run(&options)
+}
+
 fn status(lab: &Lab) -> Result<()> {
     let minio = lab.minio();
     println!("minio    {} {}", if minio.is_running() { "runs " } else { "down " }, minio.endpoint());

@@ -53,6 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     steps.run("CSI driver, the public sanity suite included", || {
         cargo_test(&mut results, &["-p", "longshore-lab-csi"])
     })?;
+    steps.run("the lab itself: volumes, services, kills at its worst moments", lab::prove)?;
     steps.run("demo: the whole road, origin destroyed, restored in a fresh cluster", demo::on_lab)?;
     steps.run("lab", lab::up_for_tests)?;
     let scenarios = steps.run("scenarios on the lab", || {
