@@ -1,6 +1,7 @@
 //! The repository as its users see it, on real stores.
 
 mod crash;
+mod golden;
 mod hostile;
 mod init;
 mod runs;

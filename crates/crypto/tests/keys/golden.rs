@@ -1,0 +1,98 @@
+use crate::keys;
+use longshore_crypto::{Class, Keyset, Purpose, RepositoryKeys};
+use longshore_format::{RepositoryId, names::PackKind, sealed::RecordKind};
+use longshore_splitter::ChunkSizes;
+use std::{fmt::Write as _, path::PathBuf};
+
+/// Sealed with every purpose, and all keyed values, as text. Set `LONGSHORE_WRITE_GOLDEN=1` to write a missing file.
+#[test]
+fn every_keyed_value_is_as_it_always_was() {
+    let keys = keys();
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| writeln!(text, "{name} {value}").unwrap();
+    line("chunk-id", keys.chunk_id(b"plain").to_string());
+    line("node-id", keys.node_id(b"plain").to_string());
+    line("source-id", keys.source_id(&["pvc", "cluster", "shop", "db"]).to_string());
+    line("name-value", keys.name_value(b"name").to_string());
+    for (name, purpose) in purposes() {
+        let (key, commitment) = keys.object_key(purpose, 1, &[4; 32]).unwrap();
+        let mut sealed = b"a piece of some length".to_vec();
+        key.seal(7, b"bound to", &mut sealed, 0).unwrap();
+        line(name, format!("{} {}", hex::encode(commitment), hex::encode(sealed)));
+    }
+    let noise = noise(1 << 20);
+    let pieces = keys.volume_splitter(ChunkSizes::STANDARD).split_span(&noise);
+    line("volume-cuts", pieces.iter().map(|piece| piece.length_bytes.to_string()).collect::<Vec<_>>().join(","));
+    let files = keys.file_splitter(ChunkSizes::STANDARD);
+    let mut at = 0;
+    let mut cuts = Vec::new();
+    while let Some(length) = files.next_chunk(&noise[at..], at == 0, true) {
+        cuts.push(length.to_string());
+        at += length;
+    }
+    line("file-cuts", cuts.join(","));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/v1/keyed-values.txt");
+    if !path.exists() && std::env::var_os("LONGSHORE_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "old repositories would no longer be readable");
+}
+
+fn purposes() -> [(&'static str, Purpose); 5] {
+    [
+        ("seal-data", Purpose::Pack(PackKind::Data)),
+        ("seal-meta", Purpose::Pack(PackKind::Meta)),
+        ("seal-index", Purpose::Index),
+        ("seal-config", Purpose::Record(RecordKind::Config)),
+        ("seal-snapshot", Purpose::Record(RecordKind::Snapshot)),
+    ]
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut out = vec![0u8; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut out);
+    out
+}
+
+#[test]
+fn what_was_sealed_opens_only_where_it_belongs() {
+    let keys = keys();
+    let (key, commitment) = keys.object_key(Purpose::Index, 1, &[4; 32]).unwrap();
+    let mut sealed = b"prefix".to_vec();
+    sealed.extend_from_slice(b"plain");
+    key.seal(7, b"bound", &mut sealed, 6).unwrap();
+    let sealed = &sealed[6..];
+    let open = |key: &longshore_crypto::SealKey, ordinal, bound: &[u8], bytes: &[u8]| {
+        key.open("test", ordinal, bound, &mut bytes.to_vec()).map(|plain| plain.to_vec())
+    };
+    assert_eq!(open(&key, 7, b"bound", sealed).unwrap(), b"plain");
+    assert_eq!(open(&key, 8, b"bound", sealed).unwrap_err().class(), Class::Corrupt);
+    assert!(open(&key, 7, b"bounds", sealed).is_err());
+    for at in 0..sealed.len() {
+        let mut damaged = sealed.to_vec();
+        damaged[at] ^= 1;
+        assert!(open(&key, 7, b"bound", &damaged).is_err(), "byte {at}");
+        assert!(open(&key, 7, b"bound", &sealed[..at]).is_err(), "{at} bytes");
+    }
+    for (_, purpose) in purposes().into_iter().filter(|(_, purpose)| *purpose != Purpose::Index) {
+        let (other, other_commitment) = keys.object_key(purpose, 1, &[4; 32]).unwrap();
+        assert!(open(&other, 7, b"bound", sealed).is_err());
+        assert_ne!(commitment, other_commitment);
+    }
+    let other = RepositoryKeys::new(RepositoryId([9; 16]), Keyset::for_tests([2; 32], [3; 32])).unwrap();
+    assert!(open(&other.object_key(Purpose::Index, 1, &[4; 32]).unwrap().0, 7, b"bound", sealed).is_err());
+    assert!(keys.open_object_key("test", Purpose::Index, 1, &[4; 32], &commitment).is_ok());
+    assert!(keys.open_object_key("test", Purpose::Index, 1, &[4; 32], &[0; 32]).is_err());
+    assert!(keys.open_object_key("test", Purpose::Index, 2, &[4; 32], &commitment).is_err());
+}
+
+#[test]
+fn ids_and_cuts_depend_on_the_key() {
+    let other = RepositoryKeys::new(RepositoryId([1; 16]), Keyset::for_tests([9; 32], [3; 32])).unwrap();
+    assert_ne!(keys().chunk_id(b"x"), other.chunk_id(b"x"));
+    assert_ne!(keys().chunk_id(b"x").0, keys().node_id(b"x").0);
+    assert_ne!(keys().source_id(&["a", "bc"]), keys().source_id(&["ab", "c"]));
+    let noise = noise(4 << 20);
+    let split = |keys: &RepositoryKeys| keys.volume_splitter(ChunkSizes::STANDARD).split_span(&noise);
+    assert_ne!(split(&keys()), split(&other));
+}

@@ -1,0 +1,14 @@
+//! Keys: every derived value is pinned, whichever library computes it; nothing opens with anything wrong.
+//!
+//! The same golden values hold with feature `portable` and without it, so each opens what the other sealed.
+
+mod golden;
+mod slots;
+
+use longshore_crypto::{Keyset, RepositoryKeys};
+use longshore_format::RepositoryId;
+
+/// Keys of chosen secrets.
+pub fn keys() -> RepositoryKeys {
+    RepositoryKeys::new(RepositoryId([1; 16]), Keyset::for_tests([2; 32], [3; 32])).unwrap()
+}
