@@ -28,7 +28,13 @@ impl SealKey {
     }
 
     /// Seals `buffer[start..]` in place and appends the tag. An ordinal must be used once per key.
-    pub fn seal(&self, ordinal: u32, associated: &[u8], buffer: &mut Vec<u8>, start: usize) -> Result<(), CryptoError> {
+    pub fn seal(
+        &self,
+        ordinal: u32,
+        associated: &[u8],
+        buffer: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<(), CryptoError> {
         let tag = self.0.seal(&nonce(ordinal), associated, &mut buffer[start..])?;
         buffer.extend_from_slice(&tag);
         Ok(())
@@ -44,7 +50,9 @@ impl SealKey {
     ) -> Result<&'a mut [u8], CryptoError> {
         let length = sealed.len().checked_sub(TAG_BYTES).ok_or(CryptoError::NotAuthentic { what })?;
         let (body, tag) = sealed.split_at_mut(length);
-        self.0.open(&nonce(ordinal), associated, body, tag).map_err(|_| CryptoError::NotAuthentic { what })?;
+        self.0
+            .open(&nonce(ordinal), associated, body, tag)
+            .map_err(|_| CryptoError::NotAuthentic { what })?;
         Ok(body)
     }
 
@@ -75,7 +83,12 @@ mod aws {
             Ok(Self(LessSafeKey::new(key)))
         }
 
-        pub(super) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16], CryptoError> {
+        pub(super) fn seal(
+            &self,
+            nonce: &[u8; 12],
+            aad: &[u8],
+            data: &mut [u8],
+        ) -> Result<[u8; 16], CryptoError> {
             let nonce = Nonce::assume_unique_for_key(*nonce);
             let tag = self
                 .0
@@ -86,7 +99,13 @@ mod aws {
             Ok(out)
         }
 
-        pub(super) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8]) -> Result<(), CryptoError> {
+        pub(super) fn open(
+            &self,
+            nonce: &[u8; 12],
+            aad: &[u8],
+            data: &mut [u8],
+            tag: &[u8],
+        ) -> Result<(), CryptoError> {
             let nonce = Nonce::assume_unique_for_key(*nonce);
             self.0
                 .open_in_place_separate_tag(nonce, Aad::from(aad), tag, data)
@@ -108,7 +127,12 @@ mod portable {
             Ok(Self(Aes256Gcm::new(&(*key).into())))
         }
 
-        pub(super) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16], CryptoError> {
+        pub(super) fn seal(
+            &self,
+            nonce: &[u8; 12],
+            aad: &[u8],
+            data: &mut [u8],
+        ) -> Result<[u8; 16], CryptoError> {
             let tag = self
                 .0
                 .encrypt_inout_detached(&Nonce::from(*nonce), aad, data.into())
@@ -116,7 +140,13 @@ mod portable {
             Ok(tag.into())
         }
 
-        pub(super) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8]) -> Result<(), CryptoError> {
+        pub(super) fn open(
+            &self,
+            nonce: &[u8; 12],
+            aad: &[u8],
+            data: &mut [u8],
+            tag: &[u8],
+        ) -> Result<(), CryptoError> {
             let not_authentic = CryptoError::NotAuthentic { what: "sealed bytes" };
             let Ok(tag) = <[u8; 16]>::try_from(tag) else { return Err(not_authentic) };
             self.0

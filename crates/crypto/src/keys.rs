@@ -46,7 +46,8 @@ impl std::fmt::Debug for RepositoryKeys {
 impl RepositoryKeys {
     /// Derives all keys of a repository.
     pub fn new(repository: RepositoryId, keyset: Keyset) -> Result<Self, CryptoError> {
-        let of_root = |purpose: &[u8]| kdf::subkey(&keyset.root.0, &repository.0, &[b"longshore/1/", purpose]);
+        let of_root =
+            |purpose: &[u8]| kdf::subkey(&keyset.root.0, &repository.0, &[b"longshore/1/", purpose]);
         let mut table = [0u8; 2048];
         blake3::Hasher::new_keyed(&of_root(b"gear").0).finalize_xof().fill(&mut table);
         let keys = Self {
@@ -113,10 +114,16 @@ impl RepositoryKeys {
     }
 
     /// The key of one object, and the commitment to it that the object carries. `salt` is fresh for each object.
-    pub fn object_key(&self, purpose: Purpose, epoch: u32, salt: &[u8; 32]) -> Result<(SealKey, [u8; 32]), CryptoError> {
+    pub fn object_key(
+        &self,
+        purpose: Purpose,
+        epoch: u32,
+        salt: &[u8; 32],
+    ) -> Result<(SealKey, [u8; 32]), CryptoError> {
         let found = self.keyset.epochs.iter().find(|(number, _)| *number == epoch);
         let (_, secret) = found.ok_or(CryptoError::UnknownEpoch { epoch })?;
-        let purpose_key = kdf::subkey(&secret.0, &self.repository.0, &[b"longshore/1/seal/", purpose.label()]);
+        let purpose_key =
+            kdf::subkey(&secret.0, &self.repository.0, &[b"longshore/1/seal/", purpose.label()]);
         let key = kdf::subkey(&purpose_key.0, salt, &[b"key"]);
         let commitment = kdf::subkey(&purpose_key.0, salt, &[b"commitment"]);
         Ok((SealKey::new(&key)?, commitment.0))

@@ -30,7 +30,12 @@ impl Keyset {
     }
 
     /// Wraps the keyset with a password for one repository.
-    pub fn wrap(&self, repository: RepositoryId, password: &Secret, cost: KdfCost) -> Result<KeySlot, CryptoError> {
+    pub fn wrap(
+        &self,
+        repository: RepositoryId,
+        password: &Secret,
+        cost: KdfCost,
+    ) -> Result<KeySlot, CryptoError> {
         let mut slot = KeySlot {
             repository,
             id: SlotId(random_bytes()?),

@@ -82,7 +82,11 @@ impl<'a> Reader<'a> {
 
     /// Requires the next `length` bytes to be zero: reserved, so that a later version may give them a meaning.
     pub fn reserved(&mut self, length: usize) -> Result<(), FormatError> {
-        if self.take(length)?.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(self.invalid("reserved bytes")) }
+        if self.take(length)?.iter().all(|byte| *byte == 0) {
+            Ok(())
+        } else {
+            Err(self.invalid("reserved bytes"))
+        }
     }
 
     /// The bytes not yet read.

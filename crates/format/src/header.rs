@@ -1,6 +1,9 @@
 //! The object `repo`: the only one in the clear. It says that here is a repository, and which.
 
-use crate::{FORMAT_VERSION, FormatError, RepositoryId, bytes::{Put, Reader}};
+use crate::{
+    FORMAT_VERSION, FormatError, RepositoryId,
+    bytes::{Put, Reader},
+};
 
 const MAGIC: &[u8; 8] = b"LONGSHOR";
 /// The exact length of the header.

@@ -3,7 +3,10 @@
 //! A reference is an id, which says *what*, and a location, which is a hint *where*. Ids are part of what a node is;
 //! hints are not, so that prune may move chunks without changing any id.
 
-use crate::{ChunkId, FormatError, NodeId, PackId, bytes::{Put, Reader}};
+use crate::{
+    ChunkId, FormatError, NodeId, PackId,
+    bytes::{Put, Reader},
+};
 use serde::{Deserialize, Serialize};
 
 /// Where a frame lies.
@@ -128,7 +131,9 @@ pub fn encode_hints(hints: &[HintPlace], out: &mut Vec<u8>) {
     for hint in hints {
         let (pack, slot, offset_bytes, length_bytes) = match *hint {
             HintPlace::Unknown => (UNKNOWN, 0, 0, 0),
-            HintPlace::SamePack { slot, offset_bytes, length_bytes } => (SAME_PACK, slot, offset_bytes, length_bytes),
+            HintPlace::SamePack { slot, offset_bytes, length_bytes } => {
+                (SAME_PACK, slot, offset_bytes, length_bytes)
+            }
             HintPlace::Stored(place) => match number_of.get(&place.pack) {
                 Some(number) => (*number, place.slot, place.offset_bytes, place.length_bytes),
                 None => (UNKNOWN, 0, 0, 0),
@@ -172,7 +177,9 @@ impl Hints {
                 UNKNOWN => None,
                 SAME_PACK => own_pack,
                 number => Some(
-                    *packs.get(usize::from(number)).ok_or_else(|| reader.invalid("a hint names no pack of the table"))?,
+                    *packs
+                        .get(usize::from(number))
+                        .ok_or_else(|| reader.invalid("a hint names no pack of the table"))?,
                 ),
             };
             locations.push(pack.map_or(Location::Unknown, |pack| {

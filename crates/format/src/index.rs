@@ -196,7 +196,10 @@ impl IndexEntry {
             .packs
             .get(self.pack_number as usize)
             .ok_or(FormatError::Invalid { what: "index entry", why: "it names no pack of the head" })?;
-        Ok((kind, Place { pack, slot: self.slot, offset_bytes: self.offset_bytes, length_bytes: self.length_bytes }))
+        Ok((
+            kind,
+            Place { pack, slot: self.slot, offset_bytes: self.offset_bytes, length_bytes: self.length_bytes },
+        ))
     }
 }
 

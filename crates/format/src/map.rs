@@ -86,7 +86,6 @@ impl VolumeLeaf {
         }
         Ok(Self { profile: Profile::A4k, runs })
     }
-
 }
 
 pub(crate) fn run_references(runs: &[Run]) -> Vec<([u8; 32], Location)> {

@@ -50,7 +50,9 @@ impl Node {
         let node = |node: &NodeRef| (node.id.0, node.location);
         match self {
             Self::VolumeLeaf(leaf) => run_references(&leaf.runs),
-            Self::VolumeInterior(interior) => interior.children.iter().map(|child| node(&child.node)).collect(),
+            Self::VolumeInterior(interior) => {
+                interior.children.iter().map(|child| node(&child.node)).collect()
+            }
             Self::Directory(directory) => directory.references(),
             Self::DirectoryIndex(index) => index.parts.iter().map(|part| node(&part.node)).collect(),
             Self::FileRuns(file) => run_references(&file.runs),

@@ -1,6 +1,9 @@
 //! The envelope of small sealed records: configuration and snapshot records.
 
-use crate::{FormatError, bytes::{Put, Reader}};
+use crate::{
+    FormatError,
+    bytes::{Put, Reader},
+};
 
 const MAGIC: &[u8; 4] = b"LSRC";
 const VERSION: u16 = 1;

@@ -1,6 +1,9 @@
 //! Key slots: the keyset, wrapped with a password. The part before the wrapped keyset is read before it is authenticated.
 
-use crate::{FormatError, RepositoryId, SlotId, bytes::{Put, Reader}};
+use crate::{
+    FormatError, RepositoryId, SlotId,
+    bytes::{Put, Reader},
+};
 
 const MAGIC: &[u8; 4] = b"LSKS";
 const VERSION: u16 = 1;

@@ -1,6 +1,9 @@
 //! The snapshot record: all that a restore needs to know, into another cluster too.
 
-use crate::{FORMAT_VERSION, FormatError, NodeId, NodeRef, RunId, hint::{Location, Place}};
+use crate::{
+    FORMAT_VERSION, FormatError, NodeId, NodeRef, RunId,
+    hint::{Location, Place},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

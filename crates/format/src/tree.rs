@@ -112,7 +112,6 @@ impl FileRuns {
     pub(crate) fn decode(reader: &mut Reader<'_>, hints: &mut Hints) -> Result<Self, FormatError> {
         Ok(Self { runs: decode_runs(reader, hints, RUNS_PER_NODE_MAX)? })
     }
-
 }
 
 /// A part of a file's runs.

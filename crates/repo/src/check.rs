@@ -136,7 +136,13 @@ impl Repository {
                 report.damage(&name, error)?;
             }
             for (kind, pack) in missing {
-                report.problem(&name, format!("it lists frames beyond the end of {}, or the pack is missing", names::pack(kind, pack)));
+                report.problem(
+                    &name,
+                    format!(
+                        "it lists frames beyond the end of {}, or the pack is missing",
+                        names::pack(kind, pack)
+                    ),
+                );
             }
         }
         Ok(())

@@ -198,9 +198,10 @@ impl RepoError {
                 longshore_format::Class::Unsupported => Class::Unsupported,
                 longshore_format::Class::Corrupt => Class::Corrupt,
             },
-            Self::Seal { .. } | Self::WrongContent { .. } | Self::Missing { .. } | Self::Incomplete { .. } => {
-                Class::Corrupt
-            }
+            Self::Seal { .. }
+            | Self::WrongContent { .. }
+            | Self::Missing { .. }
+            | Self::Incomplete { .. } => Class::Corrupt,
             Self::Crypto { source } => match source.class() {
                 longshore_crypto::Class::WrongPassword => Class::WrongPassword,
                 longshore_crypto::Class::Corrupt => Class::Corrupt,

@@ -35,7 +35,12 @@ pub(crate) struct FrameWriter {
 impl FrameWriter {
     pub(crate) fn new(level: i32) -> Result<Self, RepoError> {
         let compressor = Compressor::new(level).map_err(|source| RepoError::Compression { source })?;
-        Ok(Self { compressor, reader: FrameReader::new()?, probe: vec![0; PROBE_BYTES * 2], check: Vec::new() })
+        Ok(Self {
+            compressor,
+            reader: FrameReader::new()?,
+            probe: vec![0; PROBE_BYTES * 2],
+            check: Vec::new(),
+        })
     }
 
     /// Appends the sealed frame of `plain` to `out` and proves that it opens to the same bytes.
@@ -55,7 +60,8 @@ impl FrameWriter {
         key.seal(ordinal, associated, out, start)?;
         self.check.clear();
         self.check.extend_from_slice(&out[start..]);
-        let opened = key.open("frame", ordinal, associated, &mut self.check).map_err(|_| RepoError::Verification)?;
+        let opened =
+            key.open("frame", ordinal, associated, &mut self.check).map_err(|_| RepoError::Verification)?;
         match self.reader.decode(opened) {
             Ok(again) if again == plain => Ok(()),
             _ => Err(RepoError::Verification),

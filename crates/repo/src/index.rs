@@ -168,7 +168,9 @@ impl Index {
         if state.heads_bytes + bytes > HEADS_BYTES_MAX {
             state.unheld.push(segment.id());
             if !self.has_unheld.swap(true, Relaxed) {
-                tracing::warn!("the index is larger than its memory; some stored chunks will be stored again");
+                tracing::warn!(
+                    "the index is larger than its memory; some stored chunks will be stored again"
+                );
             }
         } else {
             state.heads_bytes += bytes;

@@ -4,7 +4,11 @@ use crate::RepoError;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use longshore_store::{ObjectInfo, Store, StoreError};
-use std::{future::Future, io, sync::{Arc, mpsc}};
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, mpsc},
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// Threads that drive requests: they only move bytes, all computing happens on the callers' threads.
@@ -54,7 +58,8 @@ impl Io {
             // The receiver waits below; it is gone only if its thread died.
             let _ = sender.send(task.await);
         });
-        let result = receiver.recv().map_err(|source| RepoError::Runtime { source: io::Error::other(source) })?;
+        let result =
+            receiver.recv().map_err(|source| RepoError::Runtime { source: io::Error::other(source) })?;
         Ok(result?)
     }
 
@@ -68,7 +73,12 @@ impl Io {
         self.wait(async move { store.get(&name, limit_bytes).await })
     }
 
-    pub(crate) fn get_range(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Bytes, RepoError> {
+    pub(crate) fn get_range(
+        &self,
+        name: &str,
+        offset_bytes: u64,
+        length_bytes: u64,
+    ) -> Result<Bytes, RepoError> {
         let (store, name) = (self.store.clone(), name.to_owned());
         self.wait(async move { store.get_range(&name, offset_bytes, length_bytes).await })
     }

@@ -40,7 +40,7 @@ pub use longshore_format::{
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
 pub use open::{Opened, Repository};
-pub use read::ReadError;
+pub use read::{Deliver, ReadError};
 pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
 pub use snapshots::Snapshot;
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};

@@ -77,7 +77,8 @@ impl Repository {
     /// Opens a repository. What is not there is [`RepoError::NoRepository`], never an empty repository.
     pub fn open(store: Arc<dyn Store>, password: &Secret) -> Result<Self, RepoError> {
         let io = Arc::new(Io::new(store)?);
-        let header = read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
+        let header =
+            read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
         open_with(io, header.id, password)
     }
 
@@ -95,7 +96,8 @@ impl Repository {
         if let Some(repository) = create(&io, password, cost, PACK_BYTES)? {
             return Ok((repository, Opened::Initialised));
         }
-        let header = read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
+        let header =
+            read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
         Ok((open_with(io, header.id, password)?, Opened::Existing))
     }
 
@@ -203,7 +205,8 @@ fn open_with(io: Arc<Io>, id: RepositoryId, password: &Secret) -> Result<Reposit
     let keys = RepositoryKeys::new(id, keyset)?;
     let revisions = io.list(&names::config_revisions(id))?;
     let newest = revisions.last().map(|object| object.name.clone());
-    let name = newest.ok_or_else(|| RepoError::Incomplete { location: io.store().describe(), what: "configuration" })?;
+    let name = newest
+        .ok_or_else(|| RepoError::Incomplete { location: io.store().describe(), what: "configuration" })?;
     let bytes = io.get(&name, RECORD_OBJECT_BYTES_MAX)?;
     let plain = record::open(&keys, RecordKind::Config, &name, &bytes)?;
     let config = RepositoryConfig::decode(&plain).map_err(RepoError::format(&name))?;

@@ -1,6 +1,9 @@
 //! Building packs, and reading their ends.
 
-use crate::{RepoError, frame::{self, FrameWriter}};
+use crate::{
+    RepoError,
+    frame::{self, FrameWriter},
+};
 use bytes::Bytes;
 use longshore_crypto::{Purpose, RepositoryKeys, SealKey, random_bytes};
 use longshore_format::{
@@ -49,7 +52,16 @@ impl PackBuilder {
         let (epoch, salt) = (keys.newest_epoch(), random_bytes()?);
         let (key, commitment) = keys.object_key(Purpose::Pack(kind), epoch, &salt)?;
         let trailer = PackTrailer { session, entries: Vec::new() };
-        Ok(Self { kind, number, epoch, salt, commitment, key, bytes: Vec::with_capacity(capacity_bytes), trailer })
+        Ok(Self {
+            kind,
+            number,
+            epoch,
+            salt,
+            commitment,
+            key,
+            bytes: Vec::with_capacity(capacity_bytes),
+            trailer,
+        })
     }
 
     /// Whether a frame of this plaintext still fits below the pack's target size.
@@ -106,7 +118,6 @@ impl PackBuilder {
         })
     }
 }
-
 
 fn trailer_associated(keys: &RepositoryKeys, footer: &[u8]) -> Vec<u8> {
     [keys.repository().as_bytes().as_slice(), b"trailer", footer].concat()

@@ -2,7 +2,7 @@
 
 mod batch;
 
-pub use batch::ReadError;
+pub use batch::{Deliver, ReadError};
 
 use crate::{
     RepoError, Repository,
@@ -111,7 +111,8 @@ impl Repository {
     ) -> Result<Vec<u8>, RepoError> {
         let name = names::pack(kind, place.pack);
         let key = self.pack_key(kind, place.pack)?;
-        let mut sealed = self.io.get_range(&name, place.offset_bytes.into(), place.length_bytes.into())?.to_vec();
+        let mut sealed =
+            self.io.get_range(&name, place.offset_bytes.into(), place.length_bytes.into())?.to_vec();
         let mut reader = FrameReader::new()?;
         let plain = self.open_frame(kind, id, place, &key, &mut sealed, &mut reader)?;
         if proves(plain) { Ok(plain.to_vec()) } else { Err(RepoError::WrongContent { object: name }) }

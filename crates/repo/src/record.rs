@@ -4,7 +4,12 @@ use crate::RepoError;
 use longshore_crypto::{Purpose, RepositoryKeys, random_bytes};
 use longshore_format::sealed::{EnvelopeHead, RecordKind};
 
-pub(crate) fn seal(keys: &RepositoryKeys, kind: RecordKind, name: &str, plain: &[u8]) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn seal(
+    keys: &RepositoryKeys,
+    kind: RecordKind,
+    name: &str,
+    plain: &[u8],
+) -> Result<Vec<u8>, RepoError> {
     let (epoch, salt) = (keys.newest_epoch(), random_bytes()?);
     let (key, commitment) = keys.object_key(Purpose::Record(kind), epoch, &salt)?;
     let head = EnvelopeHead { kind, epoch, salt, commitment }.encode();
@@ -14,7 +19,12 @@ pub(crate) fn seal(keys: &RepositoryKeys, kind: RecordKind, name: &str, plain: &
     Ok(out)
 }
 
-pub(crate) fn open(keys: &RepositoryKeys, kind: RecordKind, name: &str, bytes: &[u8]) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn open(
+    keys: &RepositoryKeys,
+    kind: RecordKind,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Vec<u8>, RepoError> {
     let (head, body) = EnvelopeHead::split(kind, bytes).map_err(RepoError::format(name))?;
     let key = keys
         .open_object_key("sealed record", Purpose::Record(kind), head.epoch, &head.salt, &head.commitment)

@@ -17,10 +17,7 @@ pub use stats::SessionStats;
 use crate::{RepoError, Repository, frame::FrameWriter, pack::PackBuilder};
 use known::{Claim, Known};
 use longshore_crypto::random_bytes;
-use longshore_format::{
-    ChunkRef, Location, RunId, SourceId,
-    names::PackKind,
-};
+use longshore_format::{ChunkRef, Location, RunId, SourceId, names::PackKind};
 use nodes::NodeQueue;
 use stats::Counters;
 use std::{
@@ -72,7 +69,10 @@ struct Lane {
 
 impl std::fmt::Debug for BackupSession<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackupSession").field("source", &self.source).field("run", &self.run).finish_non_exhaustive()
+        f.debug_struct("BackupSession")
+            .field("source", &self.source)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +133,8 @@ impl<'r> BackupSession<'r> {
     /// Blocks while too many bytes are in flight. Once a session has failed, every call fails.
     pub fn put_chunk(&self, plain: &[u8], near: Option<&ChunkRef>) -> Result<ChunkRef, RepoError> {
         self.uploads.check()?;
-        let length_bytes = u32::try_from(plain.len()).map_err(|_| RepoError::Misuse { rule: "chunks are small" })?;
+        let length_bytes =
+            u32::try_from(plain.len()).map_err(|_| RepoError::Misuse { rule: "chunks are small" })?;
         let id = self.repository.keys.chunk_id(plain);
         self.counters.chunk(plain.len());
         let chunk = |location| ChunkRef { id, length_bytes, location };

@@ -96,7 +96,12 @@ pub(crate) fn read(repository: &Repository, key: SnapshotKey) -> Result<Snapshot
     let bytes = repository.io.get(&name, RECORD_OBJECT_BYTES_MAX)?;
     let plain = record::open(&repository.keys, RecordKind::Snapshot, &name, &bytes)?;
     let record = SnapshotRecord::decode(&plain).map_err(RepoError::format(&name))?;
-    let stands_where_it_says =
-        record.run == key.run && record.attempt == key.attempt && repository.source_id(&record.source) == key.source;
-    if stands_where_it_says { Ok(Snapshot { key, record }) } else { Err(RepoError::WrongContent { object: name }) }
+    let stands_where_it_says = record.run == key.run
+        && record.attempt == key.attempt
+        && repository.source_id(&record.source) == key.source;
+    if stands_where_it_says {
+        Ok(Snapshot { key, record })
+    } else {
+        Err(RepoError::WrongContent { object: name })
+    }
 }

@@ -29,7 +29,11 @@ pub struct VolumeWriter<'s, 'r> {
 
 impl<'r> BackupSession<'r> {
     /// Begins the map of a volume. With a parent, spans that did not change take over its nodes without a lookup.
-    pub fn volume_writer<'s>(&'s self, size_bytes: u64, parent: Option<&'s VolumeReader<'s>>) -> VolumeWriter<'s, 'r> {
+    pub fn volume_writer<'s>(
+        &'s self,
+        size_bytes: u64,
+        parent: Option<&'s VolumeReader<'s>>,
+    ) -> VolumeWriter<'s, 'r> {
         VolumeWriter { session: self, size_bytes, parent, spans: Mutex::default() }
     }
 }
@@ -40,7 +44,8 @@ impl VolumeWriter<'_, '_> {
     pub fn put_span(&self, index: u64, runs: &[Run]) -> Result<(), RepoError> {
         let runs = joined(runs);
         let length: u64 = runs.iter().map(Run::length_bytes).sum();
-        let aligned = runs.iter().all(|run| run.length_bytes() > 0 && run.length_bytes().is_multiple_of(BLOCK_BYTES));
+        let aligned =
+            runs.iter().all(|run| run.length_bytes() > 0 && run.length_bytes().is_multiple_of(BLOCK_BYTES));
         if length != span_length_bytes(self.size_bytes, index) || !aligned {
             return Err(RepoError::Misuse { rule: "runs cover their span in multiples of 4 KiB" });
         }
@@ -162,7 +167,13 @@ impl VolumeReader<'_> {
         Ok(Some(node))
     }
 
-    fn interior(&self, level: u8, number: u64, node: &NodeRef, slot: u8) -> Result<Option<VolumeChild>, RepoError> {
+    fn interior(
+        &self,
+        level: u8,
+        number: u64,
+        node: &NodeRef,
+        slot: u8,
+    ) -> Result<Option<VolumeChild>, RepoError> {
         let find = |interior: &VolumeInterior| {
             let found = interior.children.binary_search_by_key(&slot, |child| child.slot);
             found.ok().map(|at| interior.children[at])

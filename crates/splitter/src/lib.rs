@@ -10,7 +10,7 @@ mod resync;
 mod volume;
 
 pub use file::{FileSplitter, GearTable};
-pub use resync::{Kept, Step};
+pub use resync::{Kept, ReadSpan, Step};
 pub use volume::{Piece, PieceKind, VolumeSplitter};
 
 /// The unit of a volume's cuts.

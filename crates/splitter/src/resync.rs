@@ -1,10 +1,10 @@
 //! Re-splitting a span around changed ranges, with the same result as splitting all of it anew.
 
-use crate::{
-    BLOCK_BYTES, HOLE_BYTES_MIN, Piece, PieceKind, VolumeSplitter,
-    volume::is_zero,
-};
+use crate::{BLOCK_BYTES, HOLE_BYTES_MIN, Piece, PieceKind, VolumeSplitter, volume::is_zero};
 use std::ops::Range;
+
+/// Fills a buffer from an offset of the span's new content.
+pub type ReadSpan<'a, E> = dyn FnMut(usize, &mut [u8]) -> Result<(), E> + 'a;
 
 /// An old piece that stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl VolumeSplitter {
         &self,
         old: &[Piece],
         changed: &[Range<usize>],
-        read: &mut dyn FnMut(usize, &mut [u8]) -> Result<(), E>,
+        read: &mut ReadSpan<'_, E>,
     ) -> Result<Vec<Step>, E> {
         let old = OldCuts::new(old);
         let mut window = Window { read, start: 0, bytes: Vec::new(), end: old.end };
@@ -165,7 +165,7 @@ fn widen<E>(old: &OldCuts<'_>, window: &mut Window<'_, E>, range: Range<usize>) 
 
 /// The new content, read in portions.
 struct Window<'a, E> {
-    read: &'a mut dyn FnMut(usize, &mut [u8]) -> Result<(), E>,
+    read: &'a mut ReadSpan<'a, E>,
     start: usize,
     bytes: Vec<u8>,
     end: usize,
@@ -188,4 +188,3 @@ impl<E> Window<'_, E> {
         Ok(&self.bytes[from..from + length])
     }
 }
-

@@ -40,7 +40,12 @@ impl VolumeSplitter {
         // One candidate per block, so the number of bits is that of blocks in an average chunk; one bit more before the
         // average and one less after it pull sizes towards it (FastCDC's normalisation).
         let bits = (sizes.average / BLOCK_BYTES).max(2).ilog2();
-        Self { prf, sizes, mask_before_average: (1 << (bits + 1)) - 1, mask_after_average: (1 << (bits - 1)) - 1 }
+        Self {
+            prf,
+            sizes,
+            mask_before_average: (1 << (bits + 1)) - 1,
+            mask_after_average: (1 << (bits - 1)) - 1,
+        }
     }
 
     /// The sizes of chunks.
@@ -91,7 +96,8 @@ impl VolumeSplitter {
         let end = data.len().min(self.sizes.most);
         let mut at = self.sizes.least;
         while at < end {
-            let mask = if at < self.sizes.average { self.mask_before_average } else { self.mask_after_average };
+            let mask =
+                if at < self.sizes.average { self.mask_before_average } else { self.mask_after_average };
             if self.prf.value(&data[at - BLOCK_BYTES..at]) & mask == 0 {
                 return at;
             }

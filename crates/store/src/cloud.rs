@@ -2,13 +2,16 @@
 
 use crate::{Location, OpenError, StoreSettings, object::ObjectStoreAdapter};
 use object_store::{
-    Certificate, ClientOptions, ObjectStore, RetryConfig,
-    aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
+    Certificate, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
+    gcp::GoogleCloudStorageBuilder,
 };
 use std::{sync::Arc, time::Duration};
 
 /// A backend for a cloud location; `None` for a folder.
-pub(crate) fn build(location: &Location, settings: &StoreSettings) -> Result<Option<ObjectStoreAdapter>, OpenError> {
+pub(crate) fn build(
+    location: &Location,
+    settings: &StoreSettings,
+) -> Result<Option<ObjectStoreAdapter>, OpenError> {
     let (inner, prefix, description): (Arc<dyn ObjectStore>, _, _) = match location {
         Location::Folder(_) => return Ok(None),
         Location::S3 { endpoint, bucket, prefix } => {
@@ -57,7 +60,8 @@ fn s3(
     bucket: &str,
     settings: &StoreSettings,
 ) -> Result<(Arc<dyn ObjectStore>, Option<String>), OpenError> {
-    let from_variables = || settings.variable("AWS_ENDPOINT_URL_S3").or_else(|| settings.variable("AWS_ENDPOINT_URL"));
+    let from_variables =
+        || settings.variable("AWS_ENDPOINT_URL_S3").or_else(|| settings.variable("AWS_ENDPOINT_URL"));
     let endpoint = endpoint.or_else(from_variables).map(|text| text.trim_end_matches('/').to_owned());
     let plain_http = endpoint.as_deref().is_some_and(|text| text.starts_with("http://"));
     let mut builder = AmazonS3Builder::new().with_region("us-east-1").with_retry(no_retries());
@@ -102,7 +106,8 @@ fn client_options(settings: &StoreSettings, plain_http: bool) -> Result<ClientOp
         (None, None) => None,
     };
     if let Some(pem) = bundle {
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| OpenError::Settings { source })?;
+        let certificates =
+            Certificate::from_pem_bundle(&pem).map_err(|source| OpenError::Settings { source })?;
         for certificate in certificates {
             options = options.with_root_certificate(certificate);
         }

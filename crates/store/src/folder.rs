@@ -36,7 +36,8 @@ impl FolderStore {
         name: &str,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let safe = name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\0'));
+        let safe =
+            name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\0'));
         if !safe {
             return Err(StoreError::new(Class::Permanent, operation, name).caused_by("not an object name"));
         }
@@ -63,7 +64,10 @@ impl Store for FolderStore {
             let mut file = open(path)?;
             let length = file.metadata()?.len();
             if length > limit_bytes {
-                return Err(io::Error::new(ErrorKind::UnexpectedEof, format!("{length} bytes, at most {limit_bytes}")));
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    format!("{length} bytes, at most {limit_bytes}"),
+                ));
             }
             let mut out = Vec::with_capacity(length as usize);
             file.read_to_end(&mut out)?;
@@ -75,7 +79,9 @@ impl Store for FolderStore {
     async fn get_range(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Bytes, StoreError> {
         self.run(Operation::Read, name, move |path| {
             let mut file = open(path)?;
-            let beyond = offset_bytes.checked_add(length_bytes).is_none_or(|end| end > file.metadata().map_or(0, |m| m.len()));
+            let beyond = offset_bytes
+                .checked_add(length_bytes)
+                .is_none_or(|end| end > file.metadata().map_or(0, |m| m.len()));
             if beyond {
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, "a range beyond the end"));
             }

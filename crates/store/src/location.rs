@@ -67,7 +67,9 @@ impl std::str::FromStr for Location {
         };
         match scheme {
             "file" => Ok(Self::Folder(PathBuf::from(rest))),
-            "s3" => bucket_and_prefix(rest).map(|(bucket, prefix)| Self::S3 { endpoint: None, bucket, prefix }),
+            "s3" => {
+                bucket_and_prefix(rest).map(|(bucket, prefix)| Self::S3 { endpoint: None, bucket, prefix })
+            }
             "gs" => bucket_and_prefix(rest).map(|(bucket, prefix)| Self::Google { bucket, prefix }),
             "az" => bucket_and_prefix(rest).map(|(container, prefix)| Self::Azure { container, prefix }),
             scheme => Err(LocationError::Scheme { scheme: scheme.to_owned() }),
@@ -98,7 +100,10 @@ mod tests {
         assert_eq!(read("file:///srv/backups"), Ok(Location::Folder("/srv/backups".into())));
         assert_eq!(read("s3://bucket/a/b/"), Ok(s3(None, "bucket", "a/b")));
         assert_eq!(read("s3://bucket"), Ok(s3(None, "bucket", "")));
-        assert_eq!(read("s3:http://10.0.0.1:9000/bucket/a"), Ok(s3(Some("http://10.0.0.1:9000"), "bucket", "a")));
+        assert_eq!(
+            read("s3:http://10.0.0.1:9000/bucket/a"),
+            Ok(s3(Some("http://10.0.0.1:9000"), "bucket", "a"))
+        );
         assert_eq!(read("gs://b/p"), Ok(Location::Google { bucket: "b".into(), prefix: "p".into() }));
         assert_eq!(read("az://c"), Ok(Location::Azure { container: "c".into(), prefix: String::new() }));
         assert_eq!(read("s3://"), Err(LocationError::NoBucket));

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use object_store::{
-    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, path::Path,
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    path::Path,
 };
 use std::{error::Error as StdError, sync::Arc};
 
@@ -87,7 +88,9 @@ impl Store for ObjectStoreAdapter {
         let result = self.read(name, GetRange::Suffix(length_bytes)).await?;
         let bytes = result.bytes().await.map_err(|source| failed(Operation::Read, name, source))?;
         if bytes.len() as u64 > length_bytes {
-            return Err(StoreError::new(Class::Corrupt, Operation::Read, name).caused_by("more bytes than asked for"));
+            return Err(
+                StoreError::new(Class::Corrupt, Operation::Read, name).caused_by("more bytes than asked for")
+            );
         }
         Ok(bytes)
     }
@@ -141,9 +144,16 @@ fn classify(error: &Error) -> Class {
         Error::AlreadyExists { .. } | Error::Precondition { .. } => return Class::AlreadyExists,
         _ => {}
     }
-    if says(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-        "InvalidClientTokenId", "AuthenticationFailed", "credential"])
-    {
+    if says(&[
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+        "InvalidClientTokenId",
+        "AuthenticationFailed",
+        "credential",
+    ]) {
         return Class::BadCredentials;
     }
     match error {
@@ -154,25 +164,55 @@ fn classify(error: &Error) -> Class {
     if says(&["AccessDenied", "403 Forbidden", "Permission denied"]) {
         return Class::AccessDenied;
     }
-    if says(&["invalid peer certificate", "UnknownIssuer", "certificate verify failed", "NotValidForName", "InvalidCertificate"]) {
+    if says(&[
+        "invalid peer certificate",
+        "UnknownIssuer",
+        "certificate verify failed",
+        "NotValidForName",
+        "InvalidCertificate",
+    ]) {
         return Class::CertificateUntrusted;
     }
     if says(&["No space left", "quota", "Quota", "XMinioStorageFull", "StorageFull", "InsufficientStorage"]) {
         return Class::Full;
     }
-    if says(&["dns error", "tcp connect error", "Connection refused", "No route to host", "Network is unreachable",
-        "failed to lookup address", "HTTP error: error sending request"])
-        && !says(&["connection closed", "Connection reset", "broken pipe", "timed out"])
+    if says(&[
+        "dns error",
+        "tcp connect error",
+        "Connection refused",
+        "No route to host",
+        "Network is unreachable",
+        "failed to lookup address",
+        "HTTP error: error sending request",
+    ]) && !says(&["connection closed", "Connection reset", "broken pipe", "timed out"])
     {
         return Class::Unreachable;
     }
-    if says(&["500 Internal", "502 Bad", "503 Service", "504 Gateway", "429 Too", "SlowDown", "ServerNotInitialized",
-        "connection closed", "Connection reset", "broken pipe", "timed out", "timeout", "interrupted", "incomplete message",
-        "error sending request", "error decoding response body", "409 Conflict", "RequestTimeTooSkewed"])
-    {
+    if says(&[
+        "500 Internal",
+        "502 Bad",
+        "503 Service",
+        "504 Gateway",
+        "429 Too",
+        "SlowDown",
+        "ServerNotInitialized",
+        "connection closed",
+        "Connection reset",
+        "broken pipe",
+        "timed out",
+        "timeout",
+        "interrupted",
+        "incomplete message",
+        "error sending request",
+        "error decoding response body",
+        "409 Conflict",
+        "RequestTimeTooSkewed",
+    ]) {
         return Class::Transient;
     }
-    if says(&["416 Range", "InvalidRange", "Requested range", "out of bounds", "Out of Range", "OutOfRange"]) || chain.contains("range") {
+    if says(&["416 Range", "InvalidRange", "Requested range", "out of bounds", "Out of Range", "OutOfRange"])
+        || chain.contains("range")
+    {
         return Class::Corrupt;
     }
     Class::Permanent

@@ -1,6 +1,6 @@
 use crate::{
-    Class, LimitStore, Location, LocationError, MetricsStore, RetryPolicy, RetryStore, Store, StoreCounters, cloud,
-    folder::FolderStore, object::ObjectStoreAdapter,
+    Class, LimitStore, Location, LocationError, MetricsStore, RetryPolicy, RetryStore, Store, StoreCounters,
+    cloud, folder::FolderStore, object::ObjectStoreAdapter,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use thiserror::Error;
@@ -95,7 +95,10 @@ impl OpenError {
 }
 
 /// Opens the store at a location, with retries, a bound on requests, and counters.
-pub fn open(location: &str, settings: &StoreSettings) -> Result<(Arc<dyn Store>, Arc<StoreCounters>), OpenError> {
+pub fn open(
+    location: &str,
+    settings: &StoreSettings,
+) -> Result<(Arc<dyn Store>, Arc<StoreCounters>), OpenError> {
     let location: Location = location.parse().map_err(|source| OpenError::Location { source })?;
     let store: Arc<dyn Store> = match (&location, cloud::build(&location, settings)?) {
         (_, Some(cloud)) => Arc::new(cloud),

@@ -29,12 +29,8 @@ impl RetryPolicy {
         pause_max: Duration::from_secs(20),
     };
     /// No retry at all.
-    pub const NONE: Self = Self {
-        attempts: 1,
-        attempts_unreachable: 1,
-        pause_first: Duration::ZERO,
-        pause_max: Duration::ZERO,
-    };
+    pub const NONE: Self =
+        Self { attempts: 1, attempts_unreachable: 1, pause_first: Duration::ZERO, pause_max: Duration::ZERO };
 
     fn pause(&self, attempt: u32) -> Duration {
         let full = self.pause_first.saturating_mul(1 << attempt.min(16)).min(self.pause_max);

@@ -61,7 +61,11 @@ async fn ranges_are_exact(store: &dyn Store) {
     assert_eq!(&store.get_range("range/a", 3, 4).await.expect("the middle")[..], b"3456");
     assert_eq!(&store.get_range("range/a", 9, 1).await.expect("the last byte")[..], b"9");
     for (offset, length) in [(5, 6), (9, 2), (10, 1), (1000, 1), (u64::MAX, 2)] {
-        assert_eq!(class(store.get_range("range/a", offset, length).await), Class::Corrupt, "{offset}+{length}");
+        assert_eq!(
+            class(store.get_range("range/a", offset, length).await),
+            Class::Corrupt,
+            "{offset}+{length}"
+        );
     }
     assert_eq!(&store.get_tail("range/a", 3).await.expect("the end")[..], b"789");
     assert_eq!(&store.get_tail("range/a", 10).await.expect("all of it")[..], b"0123456789");

@@ -22,7 +22,10 @@ fn every_keyed_value_is_as_it_always_was() {
     }
     let noise = noise(1 << 20);
     let pieces = keys.volume_splitter(ChunkSizes::STANDARD).split_span(&noise);
-    line("volume-cuts", pieces.iter().map(|piece| piece.length_bytes.to_string()).collect::<Vec<_>>().join(","));
+    line(
+        "volume-cuts",
+        pieces.iter().map(|piece| piece.length_bytes.to_string()).collect::<Vec<_>>().join(","),
+    );
     let files = keys.file_splitter(ChunkSizes::STANDARD);
     let mut at = 0;
     let mut cuts = Vec::new();

@@ -2,6 +2,9 @@
 //!
 //! The same golden values hold with feature `portable` and without it, so each opens what the other sealed.
 
+// Helpers of tests fail by panicking, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod golden;
 mod slots;
 

@@ -1,5 +1,8 @@
 use longshore_crypto::{Class, Keyset, Purpose, RepositoryKeys, Secret};
-use longshore_format::{RepositoryId, slot::{KdfCost, KeySlot}};
+use longshore_format::{
+    RepositoryId,
+    slot::{KdfCost, KeySlot},
+};
 
 const CHEAP: KdfCost = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
 const REPOSITORY: RepositoryId = RepositoryId([1; 16]);
@@ -56,7 +59,8 @@ fn the_standard_cost_works_and_is_within_the_limit() {
 #[test]
 fn nothing_debugged_shows_a_secret() {
     let keyset = Keyset::for_tests([0xab; 32], [0xcd; 32]);
-    let text = format!("{keyset:?} {:?} {:?}", password(), RepositoryKeys::new(REPOSITORY, keyset.clone()).unwrap());
+    let text =
+        format!("{keyset:?} {:?} {:?}", password(), RepositoryKeys::new(REPOSITORY, keyset.clone()).unwrap());
     for needle in ["171", "205", "ab, ab", "correct", "99, 111"] {
         assert!(!text.contains(needle), "{text}");
     }

@@ -199,17 +199,36 @@ impl Entry {
         let content = content(reader, hints)?;
         let fits = matches!(
             (kind, &content),
-            (EntryKind::File, EntryContent::None | EntryContent::Inline(_) | EntryContent::Runs(_) | EntryContent::File(_))
-                | (EntryKind::Directory, EntryContent::Directory(_))
+            (
+                EntryKind::File,
+                EntryContent::None | EntryContent::Inline(_) | EntryContent::Runs(_) | EntryContent::File(_)
+            ) | (EntryKind::Directory, EntryContent::Directory(_))
                 | (EntryKind::Symlink, EntryContent::Symlink(_))
-                | (EntryKind::BlockDevice | EntryKind::CharacterDevice | EntryKind::Fifo | EntryKind::Socket, EntryContent::None)
+                | (
+                    EntryKind::BlockDevice | EntryKind::CharacterDevice | EntryKind::Fifo | EntryKind::Socket,
+                    EntryContent::None
+                )
         );
         if !fits {
             return Err(reader.invalid("an entry whose content does not fit its kind"));
         }
         Ok(Self {
-            name, kind, mode, uid, gid, size_bytes, modified, changed, accessed, inode, device, links, device_node,
-            hard_link_group, xattrs, content,
+            name,
+            kind,
+            mode,
+            uid,
+            gid,
+            size_bytes,
+            modified,
+            changed,
+            accessed,
+            inode,
+            device,
+            links,
+            device_node,
+            hard_link_group,
+            xattrs,
+            content,
         })
     }
 

@@ -14,6 +14,9 @@ pub fn check(name: &str, bytes: &[u8]) -> Vec<u8> {
         std::fs::write(&path, bytes).unwrap();
     }
     let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("golden file {name}: {error}"));
-    assert!(golden == bytes, "the bytes of {name} have changed: old repositories would no longer be readable");
+    assert!(
+        golden == bytes,
+        "the bytes of {name} have changed: old repositories would no longer be readable"
+    );
     golden
 }

@@ -1,5 +1,8 @@
 //! Every durable structure: it comes back, its bytes never move, and no bytes of a stranger can do harm.
 
+// Helpers of tests fail by panicking, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod golden;
 mod nodes;
 mod records;

@@ -4,13 +4,21 @@ use longshore_format::{
     hint::HintPlace,
     map::{Profile, VolumeChild, VolumeInterior, VolumeLeaf, height, span_count, span_length_bytes},
     node::{Node, NodeParts},
-    tree::{Directory, DirectoryIndex, DirectoryPart, Entry, EntryContent, EntryKind, FileIndex, FilePart, FileRuns, Time, Xattr},
+    tree::{
+        Directory, DirectoryIndex, DirectoryPart, Entry, EntryContent, EntryKind, FileIndex, FilePart,
+        FileRuns, Time, Xattr,
+    },
 };
 
 const OWN: PackId = PackId([9; 32]);
 
 fn place(number: u8) -> Place {
-    Place { pack: PackId([number % 3; 32]), slot: number.into(), offset_bytes: 1000 * u32::from(number), length_bytes: 77 }
+    Place {
+        pack: PackId([number % 3; 32]),
+        slot: number.into(),
+        offset_bytes: 1000 * u32::from(number),
+        length_bytes: 77,
+    }
 }
 
 fn chunk(number: u8, length_bytes: u32) -> Run {
@@ -45,11 +53,14 @@ fn entry(name: &[u8], kind: EntryKind, content: EntryContent) -> Entry {
 
 /// One node of each kind, with every kind of entry.
 pub fn nodes() -> Vec<(&'static str, Node)> {
-    let entries = vec![
-        entry(b"\xff\xfe not utf-8", EntryKind::File, EntryContent::Inline(b"hello".to_vec())),
-    ];
+    let entries =
+        vec![entry(b"\xff\xfe not utf-8", EntryKind::File, EntryContent::Inline(b"hello".to_vec()))];
     let mut all = vec![
-        entry(b"a-file", EntryKind::File, EntryContent::Runs(vec![chunk(1, 5), Run::Hole { length_bytes: 1 << 40 }, chunk(2, 6)])),
+        entry(
+            b"a-file",
+            EntryKind::File,
+            EntryContent::Runs(vec![chunk(1, 5), Run::Hole { length_bytes: 1 << 40 }, chunk(2, 6)]),
+        ),
         entry(b"b-dir", EntryKind::Directory, EntryContent::Directory(node(3))),
         entry(b"c-link", EntryKind::Symlink, EntryContent::Symlink(b"../x".to_vec())),
         entry(b"d-block", EntryKind::BlockDevice, EntryContent::None),
@@ -61,29 +72,54 @@ pub fn nodes() -> Vec<(&'static str, Node)> {
     ];
     all.extend(entries);
     vec![
-        ("volume-leaf", Node::VolumeLeaf(VolumeLeaf {
-            profile: Profile::A4k,
-            runs: vec![chunk(1, 32 << 10), Run::Hole { length_bytes: 64 << 10 }, chunk(2, 128 << 10), chunk(1, 32 << 10)],
-        })),
-        ("volume-interior", Node::VolumeInterior(VolumeInterior {
-            level: 1,
-            children: vec![
-                VolumeChild { slot: 0, data_bytes: 5, node: node(1) },
-                VolumeChild { slot: 255, data_bytes: u64::MAX, node: node(2) },
-            ],
-        })),
+        (
+            "volume-leaf",
+            Node::VolumeLeaf(VolumeLeaf {
+                profile: Profile::A4k,
+                runs: vec![
+                    chunk(1, 32 << 10),
+                    Run::Hole { length_bytes: 64 << 10 },
+                    chunk(2, 128 << 10),
+                    chunk(1, 32 << 10),
+                ],
+            }),
+        ),
+        (
+            "volume-interior",
+            Node::VolumeInterior(VolumeInterior {
+                level: 1,
+                children: vec![
+                    VolumeChild { slot: 0, data_bytes: 5, node: node(1) },
+                    VolumeChild { slot: 255, data_bytes: u64::MAX, node: node(2) },
+                ],
+            }),
+        ),
         ("directory", Node::Directory(Directory { entries: all })),
         ("directory-empty", Node::Directory(Directory::default())),
-        ("directory-index", Node::DirectoryIndex(DirectoryIndex {
-            parts: vec![
-                DirectoryPart { first_name: b"a".to_vec(), node: node(5) },
-                DirectoryPart { first_name: b"b".to_vec(), node: node(6) },
-            ],
-        })),
-        ("file-runs", Node::FileRuns(FileRuns { runs: vec![chunk(1, 1), Run::Hole { length_bytes: 3 }, chunk(2, 16 << 20)] })),
-        ("file-index", Node::FileIndex(FileIndex {
-            parts: vec![FilePart { length_bytes: 9, node: node(7) }, FilePart { length_bytes: 10, node: node(8) }],
-        })),
+        (
+            "directory-index",
+            Node::DirectoryIndex(DirectoryIndex {
+                parts: vec![
+                    DirectoryPart { first_name: b"a".to_vec(), node: node(5) },
+                    DirectoryPart { first_name: b"b".to_vec(), node: node(6) },
+                ],
+            }),
+        ),
+        (
+            "file-runs",
+            Node::FileRuns(FileRuns {
+                runs: vec![chunk(1, 1), Run::Hole { length_bytes: 3 }, chunk(2, 16 << 20)],
+            }),
+        ),
+        (
+            "file-index",
+            Node::FileIndex(FileIndex {
+                parts: vec![
+                    FilePart { length_bytes: 9, node: node(7) },
+                    FilePart { length_bytes: 10, node: node(8) },
+                ],
+            }),
+        ),
     ]
 }
 
@@ -141,7 +177,8 @@ fn too_few_or_too_many_hints_are_refused() {
 #[test]
 fn names_that_could_leave_their_directory_are_refused() {
     for name in [&b"."[..], b"..", b"a/b", b"/", b"a\0b"] {
-        let node = Node::Directory(Directory { entries: vec![entry(name, EntryKind::Fifo, EntryContent::None)] });
+        let node =
+            Node::Directory(Directory { entries: vec![entry(name, EntryKind::Fifo, EntryContent::None)] });
         let bytes = encode(&node);
         assert!(Node::decode(&NodeParts::split(&bytes).unwrap(), None).is_err(), "{name:?}");
     }
@@ -159,7 +196,14 @@ fn entries_out_of_order_or_twice_are_refused() {
 #[test]
 fn maps_have_the_height_that_their_size_needs() {
     const SPAN: u64 = 64 << 20;
-    let cases = [(0, 0, 0), (1, 1, 0), (SPAN, 1, 0), (SPAN + 1, 2, 1), (256 * SPAN, 256, 1), (256 * SPAN + 1, 257, 2)];
+    let cases = [
+        (0, 0, 0),
+        (1, 1, 0),
+        (SPAN, 1, 0),
+        (SPAN + 1, 2, 1),
+        (256 * SPAN, 256, 1),
+        (256 * SPAN + 1, 257, 2),
+    ];
     for (size, spans, levels) in cases {
         assert_eq!((span_count(size), height(size)), (spans, levels), "{size}");
     }

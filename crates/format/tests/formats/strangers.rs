@@ -30,7 +30,9 @@ fn decode_everything(bytes: &[u8]) {
         assert_eq!(trailer.encode(), bytes);
     }
     if let Ok(preamble) = Preamble::decode(bytes) {
-        let _ = (0..preamble.page_count().min(10)).map(|page| preamble.page_range(page)).count();
+        for page in 0..preamble.page_count().min(10) {
+            preamble.page_range(page);
+        }
     }
     if let Ok(head) = SegmentHead::decode(bytes) {
         assert_eq!(head.encode(), bytes);

@@ -37,7 +37,10 @@ pub fn footer() -> PackFooter {
 }
 
 pub fn trailer() -> PackTrailer {
-    let entries = vec![TrailerEntry { id: [1; 32], length_bytes: 100 }, TrailerEntry { id: [2; 32], length_bytes: 200 }];
+    let entries = vec![
+        TrailerEntry { id: [1; 32], length_bytes: 100 },
+        TrailerEntry { id: [2; 32], length_bytes: 200 },
+    ];
     PackTrailer { session: [9; 16], entries }
 }
 
@@ -146,7 +149,10 @@ fn entries_are_found_in_their_page() {
 #[test]
 fn pages_are_found_by_their_fences_and_lie_one_after_the_other() {
     let head = segment_head();
-    assert_eq!([[0; 32], [1; 32], [2; 32], [3; 32], [9; 32]].map(|id| head.page_of(&id)), [None, Some(0), Some(0), Some(1), Some(1)]);
+    assert_eq!(
+        [[0; 32], [1; 32], [2; 32], [3; 32], [9; 32]].map(|id| head.page_of(&id)),
+        [None, Some(0), Some(0), Some(1), Some(1)]
+    );
     let preamble = preamble();
     assert_eq!(preamble.page_count(), 3);
     assert_eq!(preamble.page_range(0), (596, 65536));
@@ -157,7 +163,17 @@ fn pages_are_found_by_their_fences_and_lie_one_after_the_other() {
 fn a_filter_knows_its_ids_and_few_others() {
     let id = |number: u64| {
         let mut id = [0u8; 32];
-        id.copy_from_slice(&[number, 1, 2, 3].map(|word| word.wrapping_add(number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes()).concat());
+        id.copy_from_slice(
+            &[number, 1, 2, 3]
+                .map(|word| {
+                    word.wrapping_add(number)
+                        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                        .rotate_left(31)
+                        .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+                        .to_le_bytes()
+                })
+                .concat(),
+        );
         id
     };
     let ids: Vec<[u8; 32]> = (0..10_000).map(id).collect();

@@ -8,15 +8,43 @@ use longshore_format::{
 };
 use std::collections::HashMap;
 
-/// All packs of the store, and what is known of each: some 100 bytes a pack, and its trailer once a snapshot needs it.
+/// Frames of trailers kept at once: 44 MiB. Snapshots name packs in runs, so few trailers are read twice.
+const FRAMES_KEPT_MAX: usize = 1 << 20;
+
+/// All packs of the store, and what is known of each: some 120 bytes a pack and a bit a frame.
 pub(super) struct PackTable {
-    packs: HashMap<(PackKind, PackId), PackState>,
+    packs: HashMap<PackKey, PackState>,
+    /// Trailers read lately; `None` for one that is damaged.
+    trailers: HashMap<PackKey, Option<Vec<Frame>>>,
+    frames_kept: usize,
 }
+
+type PackKey = (PackKind, PackId);
 
 struct PackState {
     size_bytes: u64,
     indexed: bool,
-    trailer: Option<Option<Vec<(u32, u32, [u8; 32])>>>,
+    /// Frames that a snapshot needs, by slot.
+    needed: Vec<u64>,
+}
+
+/// A frame as its pack's trailer has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Frame {
+    offset_bytes: u32,
+    length_bytes: u32,
+    id: [u8; 32],
+}
+
+/// Whether a chunk stands where it should.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It does, and no snapshot named it before.
+    New,
+    /// It does, and it was counted.
+    Again,
+    /// It does not.
+    No,
 }
 
 impl PackTable {
@@ -28,13 +56,16 @@ impl PackTable {
                     Some(key) => {
                         report.packs += 1;
                         report.pack_bytes += object.size_bytes;
-                        packs.insert(key, PackState { size_bytes: object.size_bytes, indexed: false, trailer: None });
+                        packs.insert(
+                            key,
+                            PackState { size_bytes: object.size_bytes, indexed: false, needed: Vec::new() },
+                        );
                     }
                     None => report.problem(object.name, "not the name of a pack"),
                 }
             }
         }
-        Ok(Self { packs })
+        Ok(Self { packs, trailers: HashMap::new(), frames_kept: 0 })
     }
 
     /// Notes that an index segment names a place; false if the pack is missing or too short for it.
@@ -53,44 +84,66 @@ impl PackTable {
         self.packs.values().filter(|state| !state.indexed).count() as u64
     }
 
-    /// Whether a pack's own trailer says that the id stands at the place. Trailers are read once each.
-    pub(super) fn holds(
+    /// Whether a pack's own trailer says that the id stands at the place.
+    pub(super) fn find(
         &mut self,
         repository: &Repository,
         kind: PackKind,
         id: &[u8; 32],
         place: &Place,
         report: &mut CheckReport,
-    ) -> Result<bool, RepoError> {
-        let Some(state) = self.packs.get_mut(&(kind, place.pack)) else { return Ok(false) };
-        if state.trailer.is_none() {
+    ) -> Result<Found, RepoError> {
+        let key = (kind, place.pack);
+        let Some(state) = self.packs.get_mut(&key) else { return Ok(Found::No) };
+        if !self.trailers.contains_key(&key) {
             let name = names::pack(kind, place.pack);
-            let read = read_trailer(repository, kind, &name, state.size_bytes);
-            state.trailer = Some(match read {
+            let frames = match read_trailer(repository, kind, &name, state.size_bytes) {
                 Ok(trailer) => Some(frames(&trailer)),
                 Err(error) => {
                     report.damage(&name, error)?;
                     None
                 }
-            });
+            };
+            if self.frames_kept > FRAMES_KEPT_MAX {
+                // Damage stays known, so that it is reported once.
+                self.trailers.retain(|_, frames| frames.is_none());
+                self.frames_kept = 0;
+            }
+            self.frames_kept += frames.as_ref().map_or(0, Vec::len);
+            self.trailers.insert(key, frames);
         }
-        let frame = state.trailer.as_ref().and_then(Option::as_ref).and_then(|frames| frames.get(usize::from(place.slot)));
-        Ok(frame == Some(&(place.offset_bytes, place.length_bytes, *id)))
+        let slot = usize::from(place.slot);
+        let frame = self.trailers.get(&key).and_then(Option::as_ref).and_then(|frames| frames.get(slot));
+        let wanted = Frame { offset_bytes: place.offset_bytes, length_bytes: place.length_bytes, id: *id };
+        if frame != Some(&wanted) {
+            return Ok(Found::No);
+        }
+        if state.needed.len() <= slot / 64 {
+            state.needed.resize(slot / 64 + 1, 0);
+        }
+        let bit = 1 << (slot % 64);
+        let again = state.needed[slot / 64] & bit != 0;
+        state.needed[slot / 64] |= bit;
+        Ok(if again { Found::Again } else { Found::New })
     }
 }
 
-/// Offset, length and id of each frame.
-fn frames(trailer: &PackTrailer) -> Vec<(u32, u32, [u8; 32])> {
+fn frames(trailer: &PackTrailer) -> Vec<Frame> {
     let mut offset = 0;
     let frame = |entry: &longshore_format::pack::TrailerEntry| {
-        let start = offset;
+        let offset_bytes = offset;
         offset += entry.length_bytes;
-        (start, entry.length_bytes, entry.id)
+        Frame { offset_bytes, length_bytes: entry.length_bytes, id: entry.id }
     };
     trailer.entries.iter().map(frame).collect()
 }
 
-fn read_trailer(repository: &Repository, kind: PackKind, name: &str, size_bytes: u64) -> Result<PackTrailer, RepoError> {
+fn read_trailer(
+    repository: &Repository,
+    kind: PackKind,
+    name: &str,
+    size_bytes: u64,
+) -> Result<PackTrailer, RepoError> {
     let tail = repository.io.get_tail(name, pack::TAIL_BYTES)?;
     let (footer, key) = pack::open_footer(&repository.keys, kind, name, &tail)?;
     if footer.pack_bytes() != size_bytes {
@@ -99,7 +152,13 @@ fn read_trailer(repository: &Repository, kind: PackKind, name: &str, size_bytes:
     let wanted = footer.trailer_bytes as usize + FOOTER_BYTES;
     if tail.len() >= wanted {
         let from = tail.len() - wanted;
-        return pack::open_trailer(&repository.keys, name, &footer, &key, &tail[from..tail.len() - FOOTER_BYTES]);
+        return pack::open_trailer(
+            &repository.keys,
+            name,
+            &footer,
+            &key,
+            &tail[from..tail.len() - FOOTER_BYTES],
+        );
     }
     let sealed =
         repository.io.get_range(name, footer.trailer_offset_bytes.into(), footer.trailer_bytes.into())?;
@@ -123,7 +182,9 @@ impl Repository {
             let results: Vec<_> = std::thread::scope(|scope| {
                 let handles: Vec<_> = some
                     .iter()
-                    .map(|(kind, id)| scope.spawn(move || (names::pack(*kind, *id), self.read_pack(*kind, *id))))
+                    .map(|(kind, id)| {
+                        scope.spawn(move || (names::pack(*kind, *id), self.read_pack(*kind, *id)))
+                    })
                     .collect();
                 handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
             });
@@ -154,7 +215,9 @@ impl Repository {
         let trailer = pack::open_trailer(&self.keys, &name, &footer, &key, sealed)?;
         let mut reader = FrameReader::new()?;
         let mut frame = Vec::new();
-        for (slot, (offset_bytes, length_bytes, chunk)) in frames(&trailer).into_iter().enumerate() {
+        for (slot, Frame { offset_bytes, length_bytes, id: chunk }) in
+            frames(&trailer).into_iter().enumerate()
+        {
             frame.clear();
             frame.extend_from_slice(&bytes[offset_bytes as usize..(offset_bytes + length_bytes) as usize]);
             let place = Place { pack: id, slot: slot as u16, offset_bytes, length_bytes };

@@ -1,4 +1,7 @@
-use super::{CheckProgress, CheckReport, packs::PackTable};
+use super::{
+    CheckProgress, CheckReport,
+    packs::{Found, PackTable},
+};
 use crate::{RepoError, Repository, snapshots};
 use longshore_format::{
     Location, NodeId, NodeRef,
@@ -8,11 +11,10 @@ use longshore_format::{
 };
 use std::collections::HashSet;
 
-/// What has been walked already, so that what snapshots share is walked once: 32 bytes for each distinct node and chunk.
+/// What has been walked already, so that what snapshots share is walked once: 32 bytes for each distinct node.
 #[derive(Default)]
 struct Seen {
     nodes: HashSet<NodeId>,
-    chunks: HashSet<[u8; 32]>,
 }
 
 impl Repository {
@@ -69,41 +71,46 @@ impl Repository {
             stack.extend(children(&node));
             let child_nodes: HashSet<[u8; 32]> = children(&node).map(|child| child.id.0).collect();
             for (id, location) in node.references() {
-                if child_nodes.contains(&id) || !seen.chunks.insert(id) {
+                if child_nodes.contains(&id) {
                     continue;
                 }
-                report.chunks += 1;
-                if !self.chunk_is_there(&id, location, packs, report)? {
-                    let chunk = longshore_format::ChunkId(id);
-                    report.problem(format!("chunk {chunk} of {snapshot}"), "it is in no pack that can be read");
+                match self.find_chunk(&id, location, packs, report)? {
+                    Found::New => report.chunks += 1,
+                    Found::Again => {}
+                    Found::No => {
+                        let chunk = longshore_format::ChunkId(id);
+                        let object = format!("chunk {chunk} of {snapshot}");
+                        report.problem(object, "it is in no pack that can be read");
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn chunk_is_there(
+    fn find_chunk(
         &self,
         id: &[u8; 32],
         location: Location,
         packs: &mut PackTable,
         report: &mut CheckReport,
-    ) -> Result<bool, RepoError> {
+    ) -> Result<Found, RepoError> {
         let hinted = match location {
             Location::Stored(place) => Some(place),
             Location::Unknown | Location::Open { .. } => None,
         };
-        if let Some(place) = hinted
-            && packs.holds(self, PackKind::Data, id, &place, report)?
-        {
-            return Ok(true);
+        if let Some(place) = hinted {
+            let found = packs.find(self, PackKind::Data, id, &place, report)?;
+            if found != Found::No {
+                return Ok(found);
+            }
         }
         match self.index.find_anywhere(PackKind::Data, id, hinted) {
-            Ok(Some(place)) => packs.holds(self, PackKind::Data, id, &place, report),
-            Ok(None) => Ok(false),
+            Ok(Some(place)) => packs.find(self, PackKind::Data, id, &place, report),
+            Ok(None) => Ok(Found::No),
             // A damaged index was reported when it was read whole; here it only means that it does not help.
             Err(error) if error.class().is_transient() => Err(error),
-            Err(_) => Ok(false),
+            Err(_) => Ok(Found::No),
         }
     }
 }

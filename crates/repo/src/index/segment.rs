@@ -3,9 +3,7 @@ use longshore_crypto::{Purpose, RepositoryKeys, SealKey, random_bytes};
 use longshore_format::{
     PackId, SegmentId,
     filter::Filter,
-    index::{
-        ENTRIES_MAX, ENTRIES_PER_PAGE, HEAD_ORDINAL, IndexEntry, PREAMBLE_BYTES, Preamble, SegmentHead,
-    },
+    index::{ENTRIES_MAX, ENTRIES_PER_PAGE, HEAD_ORDINAL, IndexEntry, PREAMBLE_BYTES, Preamble, SegmentHead},
     names::{self, PackKind},
     pack::{TAG_BYTES, TrailerEntry},
 };
@@ -114,7 +112,13 @@ impl OpenSegment {
         mut sealed: Vec<u8>,
     ) -> Result<Self, RepoError> {
         let key = keys
-            .open_object_key("index segment", Purpose::Index, preamble.epoch, &preamble.salt, &preamble.commitment)
+            .open_object_key(
+                "index segment",
+                Purpose::Index,
+                preamble.epoch,
+                &preamble.salt,
+                &preamble.commitment,
+            )
             .map_err(RepoError::seal(&name))?;
         let plain = key
             .open("index segment", HEAD_ORDINAL, &associated(keys, &preamble.encode()), &mut sealed)

@@ -37,6 +37,12 @@ pub enum ReadError<E: std::error::Error + 'static> {
     Deliver(#[source] E),
 }
 
+/// Receives a chunk's bytes by the index of its reference; called from several threads.
+pub type Deliver<'a, E> = dyn Fn(usize, &[u8]) -> Result<(), E> + Sync + 'a;
+
+/// The frames wanted of a pack. The id is part of the key: a wrong hint must never make one chunk stand for another.
+type Frames = BTreeMap<(u32, ChunkId), Wanted>;
+
 /// A frame that is wanted, and for which requests.
 struct Wanted {
     chunk: ChunkRef,
@@ -58,11 +64,7 @@ impl Repository {
     /// `deliver` is called once for each index of `chunks`, from several threads at once, with bytes that are proven to
     /// be the chunk's. The first failure of either side stops everything. Memory: at most 14 fetches of 4 MiB and a few
     /// buffers, whatever the number of chunks.
-    pub fn read_chunks<E>(
-        &self,
-        chunks: &[ChunkRef],
-        deliver: &(dyn Fn(usize, &[u8]) -> Result<(), E> + Sync),
-    ) -> Result<(), ReadError<E>>
+    pub fn read_chunks<E>(&self, chunks: &[ChunkRef], deliver: &Deliver<'_, E>) -> Result<(), ReadError<E>>
     where
         E: std::error::Error + Send + 'static,
     {
@@ -91,8 +93,7 @@ impl Repository {
     }
 
     fn plan(&self, chunks: &[ChunkRef]) -> Result<Vec<Fetch>, RepoError> {
-        // The id is part of the key: a wrong hint must never make one chunk stand for another.
-        let mut by_pack: BTreeMap<PackId, (usize, BTreeMap<(u32, ChunkId), Wanted>)> = BTreeMap::new();
+        let mut by_pack: BTreeMap<PackId, (usize, Frames)> = BTreeMap::new();
         for (index, chunk) in chunks.iter().enumerate() {
             let place = match chunk.location {
                 Location::Stored(place) => place,
@@ -103,7 +104,10 @@ impl Repository {
             };
             let (_, frames) = by_pack.entry(place.pack).or_insert_with(|| (index, BTreeMap::new()));
             let wanted = frames.entry((place.offset_bytes, chunk.id));
-            wanted.or_insert_with(|| Wanted { chunk: *chunk, place, indexes: Vec::new() }).indexes.push(index);
+            wanted
+                .or_insert_with(|| Wanted { chunk: *chunk, place, indexes: Vec::new() })
+                .indexes
+                .push(index);
         }
         // Packs in the order in which the target wants them first, so that writing it is nearly sequential.
         let mut packs: Vec<_> = by_pack.into_iter().collect();
@@ -155,7 +159,7 @@ impl Repository {
         &self,
         receiver: &Mutex<mpsc::Receiver<(Fetch, Result<Bytes, StoreError>)>>,
         failed: &AtomicBool,
-        deliver: &(dyn Fn(usize, &[u8]) -> Result<(), E> + Sync),
+        deliver: &Deliver<'_, E>,
     ) -> Result<(), ReadError<E>> {
         let mut reader = FrameReader::new().map_err(ReadError::Repo)?;
         let mut sealed = Vec::new();
@@ -189,10 +193,17 @@ impl Repository {
         }
     }
 
-    fn prove<'a>(&self, wanted: &Wanted, sealed: &'a mut [u8], reader: &'a mut FrameReader) -> Option<&'a [u8]> {
+    fn prove<'a>(
+        &self,
+        wanted: &Wanted,
+        sealed: &'a mut [u8],
+        reader: &'a mut FrameReader,
+    ) -> Option<&'a [u8]> {
         let key = self.pack_key(PackKind::Data, wanted.place.pack).ok()?;
-        let plain = self.open_frame(PackKind::Data, &wanted.chunk.id.0, wanted.place, &key, sealed, reader).ok()?;
-        let right = self.keys.chunk_id(plain) == wanted.chunk.id && plain.len() == wanted.chunk.length_bytes as usize;
+        let plain =
+            self.open_frame(PackKind::Data, &wanted.chunk.id.0, wanted.place, &key, sealed, reader).ok()?;
+        let right =
+            self.keys.chunk_id(plain) == wanted.chunk.id && plain.len() == wanted.chunk.length_bytes as usize;
         right.then_some(plain)
     }
 }

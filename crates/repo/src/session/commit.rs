@@ -78,7 +78,9 @@ impl BackupSession<'_> {
     /// Makes everything durable and then, in one conditional create, the snapshot.
     pub fn commit(self, draft: SnapshotDraft) -> Result<Committed, RepoError> {
         if self.repository.source_id(&draft.source) != self.source {
-            return Err(RepoError::Misuse { rule: "a session commits a snapshot of the source it was begun for" });
+            return Err(RepoError::Misuse {
+                rule: "a session commits a snapshot of the source it was begun for",
+            });
         }
         self.checkpoint()?;
         // Attempt 1 until fences exist: the key of a run is one key, which is what makes racing movers commit once.
@@ -98,7 +100,8 @@ impl BackupSession<'_> {
 
     fn record(&self, key: SnapshotKey, draft: SnapshotDraft) -> SnapshotRecord {
         let now = self.stats();
-        let node = |node: NodeRef| RecordNode { id: node.id, place: self.durable_place(self.node_location(&node)) };
+        let node =
+            |node: NodeRef| RecordNode { id: node.id, place: self.durable_place(self.node_location(&node)) };
         SnapshotRecord {
             format: FORMAT_VERSION,
             run: self.run,
@@ -108,7 +111,9 @@ impl BackupSession<'_> {
             finished_at: draft.finished_at,
             data_at: draft.data_at,
             content: match draft.content {
-                WrittenContent::Volume { size_bytes, root } => Content::Volume { size_bytes, root: root.map(node) },
+                WrittenContent::Volume { size_bytes, root } => {
+                    Content::Volume { size_bytes, root: root.map(node) }
+                }
                 WrittenContent::Tree { size_bytes, root } => Content::Tree { size_bytes, root: node(root) },
             },
             parent: draft.parent,

@@ -45,7 +45,13 @@ impl Waiting {
 
 impl NodeQueue {
     pub(super) fn new(writer: FrameWriter) -> Self {
-        Self(Mutex::new(State { waiting: VecDeque::new(), waiting_bytes: 0, tried_bytes: 0, writer, open: None }))
+        Self(Mutex::new(State {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            tried_bytes: 0,
+            writer,
+            open: None,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,18 +150,25 @@ impl BackupSession<'_> {
                 none => none.insert(self.new_pack(PackKind::Meta)?),
             };
             let slot = open.append(&self.repository.keys, &mut state.writer, &first.id, &plain)?;
-            self.known.set(first.id, Location::Open {
-                pack_number: open.number,
-                slot: slot.slot,
-                offset_bytes: slot.offset_bytes,
-                length_bytes: slot.length_bytes,
-            });
+            self.known.set(
+                first.id,
+                Location::Open {
+                    pack_number: open.number,
+                    slot: slot.slot,
+                    offset_bytes: slot.offset_bytes,
+                    length_bytes: slot.length_bytes,
+                },
+            );
         }
         Ok(())
     }
 
     /// The hints of a node, or `None` if a data pack that it points to is still open.
-    fn resolve(&self, references: &[([u8; 32], Location)], open_number: Option<u64>) -> Option<Vec<HintPlace>> {
+    fn resolve(
+        &self,
+        references: &[([u8; 32], Location)],
+        open_number: Option<u64>,
+    ) -> Option<Vec<HintPlace>> {
         let hint = |(id, location): &([u8; 32], Location)| {
             let location = match location {
                 Location::Unknown => self.known.location(id).unwrap_or_default(),

@@ -98,7 +98,12 @@ impl State {
 }
 
 impl Uploads {
-    pub(super) fn new(io: Arc<Io>, keys: Arc<RepositoryKeys>, index: Arc<Index>, options: BackupOptions) -> Self {
+    pub(super) fn new(
+        io: Arc<Io>,
+        keys: Arc<RepositoryKeys>,
+        index: Arc<Index>,
+        options: BackupOptions,
+    ) -> Self {
         let shared = Arc::default();
         Self { io, keys, index, options, shared, index_writer: Mutex::new(Instant::now()) }
     }
@@ -127,7 +132,10 @@ impl Uploads {
     pub(super) fn submit(&self, pack: FinishedPack) -> Result<(), RepoError> {
         let length = pack.bytes.len() as u64;
         let mut state = self.shared.lock();
-        while state.failure.is_none() && state.in_flight_bytes > 0 && state.in_flight_bytes + length > IN_FLIGHT_BYTES_MAX {
+        while state.failure.is_none()
+            && state.in_flight_bytes > 0
+            && state.in_flight_bytes + length > IN_FLIGHT_BYTES_MAX
+        {
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.check()?;
@@ -170,7 +178,8 @@ impl Uploads {
         let due = {
             let state = self.shared.lock();
             !state.durable.is_empty()
-                && (state.durable_bytes >= self.options.index_after_bytes || last.elapsed() >= self.options.index_after)
+                && (state.durable_bytes >= self.options.index_after_bytes
+                    || last.elapsed() >= self.options.index_after)
         };
         if due {
             self.write_segment()?;

@@ -28,14 +28,20 @@ impl<'r> TreeReader<'r> {
     pub fn root(&self) -> Result<Entry, RepoError> {
         let wrong = || RepoError::WrongContent { object: format!("node {}", self.root.id) };
         match self.repository.read_node(&self.root)? {
-            Node::Directory(mut directory) if directory.entries.len() == 1 => directory.entries.pop().ok_or_else(wrong),
+            Node::Directory(mut directory) if directory.entries.len() == 1 => {
+                directory.entries.pop().ok_or_else(wrong)
+            }
             _ => Err(wrong()),
         }
     }
 
     /// The entries of a directory, sorted by name, read as they are asked for.
     pub fn directory(&self, node: &NodeRef) -> Entries<'r> {
-        Entries { nodes: NodeWalk::new(self.repository, *node), current: Vec::new().into_iter(), last_name: None }
+        Entries {
+            nodes: NodeWalk::new(self.repository, *node),
+            current: Vec::new().into_iter(),
+            last_name: None,
+        }
     }
 
     /// The runs of a file, read as they are asked for. Inline and empty files have none.
@@ -113,7 +119,9 @@ impl Iterator for Entries<'_> {
                     // Within a node names ascend; across nodes it is checked here, so that no name comes twice.
                     let names = (directory.entries.first(), directory.entries.last());
                     if let (Some(first), Some(last)) = names {
-                        if first.name.is_empty() || self.last_name.as_ref().is_some_and(|last| *last >= first.name) {
+                        if first.name.is_empty()
+                            || self.last_name.as_ref().is_some_and(|last| *last >= first.name)
+                        {
                             self.nodes.stack.clear();
                             return Some(Err(wrong_node(&node)));
                         }

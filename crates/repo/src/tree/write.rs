@@ -3,8 +3,8 @@ use longshore_format::{
     NodeRef, Run,
     node::Node,
     tree::{
-        Directory, DirectoryIndex, DirectoryPart, Entry, EntryContent, FileIndex, FilePart, FileRuns, RUNS_PER_ENTRY_MAX,
-        RUNS_PER_NODE_MAX,
+        Directory, DirectoryIndex, DirectoryPart, Entry, EntryContent, FileIndex, FilePart, FileRuns,
+        RUNS_PER_ENTRY_MAX, RUNS_PER_NODE_MAX,
     },
 };
 
@@ -54,7 +54,8 @@ impl DirectoryWriter<'_, '_> {
     /// Adds an entry. Names must come in ascending order of their bytes.
     pub fn push(&mut self, entry: Entry) -> Result<(), RepoError> {
         let name = &entry.name;
-        let is_name = !name.is_empty() && name != b"." && name != b".." && !name.iter().any(|b| matches!(b, 0 | b'/'));
+        let is_name =
+            !name.is_empty() && name != b"." && name != b".." && !name.iter().any(|b| matches!(b, 0 | b'/'));
         if !is_name || self.last_name.as_ref().is_some_and(|last| last >= name) {
             return Err(RepoError::Misuse { rule: "entries of a directory come sorted by valid names" });
         }

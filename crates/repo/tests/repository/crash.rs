@@ -1,7 +1,12 @@
 //! Invariant 2: a crash at any request leaves garbage, never damage.
 
-use crate::support::{back_up, back_up_with, noise, objects, open, password, restore, run_id, small_packs, store_of};
-use longshore_repo::{BackupOptions, CheckOptions, Repository, store::{Class, Operation}};
+use crate::support::{
+    back_up, back_up_with, noise, objects, open, password, restore, run_id, small_packs, store_of,
+};
+use longshore_repo::{
+    BackupOptions, CheckOptions, Repository,
+    store::{Class, Operation},
+};
 use longshore_testkit::{Fault, FaultStore};
 
 fn options() -> BackupOptions {

@@ -3,7 +3,10 @@
 //! `testdata/v1` holds a whole repository. Set `LONGSHORE_WRITE_GOLDEN=1` to write it if it is missing.
 
 use crate::support::{COST, back_up, noise, password, restore, run_id};
-use longshore_repo::{CheckOptions, Repository, store::{Store, StoreSettings, open}};
+use longshore_repo::{
+    CheckOptions, Repository,
+    store::{Store, StoreSettings, open},
+};
 use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
 
 fn volume(number: u64) -> Vec<u8> {

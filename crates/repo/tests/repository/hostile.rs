@@ -60,7 +60,8 @@ fn a_flipped_bit_in_any_object_is_found_and_never_restored() {
     let fixture = fixture();
     for (name, body) in &fixture.objects {
         // Every kind of field: the first bytes, the last, and places all over.
-        let places = (0..12).chain((1..20).map(|part| body.len() * part / 20)).chain(body.len() - 12..body.len());
+        let places =
+            (0..12).chain((1..20).map(|part| body.len() * part / 20)).chain(body.len() - 12..body.len());
         for at in places.filter(|at| *at < body.len()) {
             let mut damaged = body.to_vec();
             damaged[at] ^= 1 << (at % 8);
@@ -75,11 +76,19 @@ fn a_flipped_bit_in_any_object_is_found_and_never_restored() {
 fn truncated_lengthened_and_missing_objects_are_found() {
     let fixture = fixture();
     for (name, body) in &fixture.objects {
-        for damaged in [vec![], body[..body.len() - 1].to_vec(), body[..body.len() / 2].to_vec(), [&body[..], b"x"].concat()] {
+        for damaged in [
+            vec![],
+            body[..body.len() - 1].to_vec(),
+            body[..body.len() / 2].to_vec(),
+            [&body[..], b"x"].concat(),
+        ] {
             let what = format!("{name} of {} bytes instead of {}", damaged.len(), body.len());
             right_or_refused(with(&fixture, name, Some(damaged.clone())), &fixture, &what);
             let longer_segment = name.starts_with("idx/") && damaged.len() > body.len();
-            assert!(longer_segment || check_finds(with(&fixture, name, Some(damaged))), "check overlooks {what}");
+            assert!(
+                longer_segment || check_finds(with(&fixture, name, Some(damaged))),
+                "check overlooks {what}"
+            );
         }
         right_or_refused(with(&fixture, name, None), &fixture, name);
     }
@@ -136,7 +145,8 @@ fn answers_with_damage_on_the_way_are_refused() {
     let fixture = fixture();
     for fault in [Fault::FlipBit(12_345), Fault::ShortRead] {
         for number in 0..60 {
-            let store = FaultStore::new(store_of(&fixture.objects), move |at, _| (at == number).then_some(fault));
+            let store =
+                FaultStore::new(store_of(&fixture.objects), move |at, _| (at == number).then_some(fault));
             right_or_refused(store, &fixture, &format!("{fault:?} at request {number}"));
         }
     }
@@ -146,7 +156,8 @@ fn answers_with_damage_on_the_way_are_refused() {
 #[test]
 fn known_text_stands_in_no_object() {
     let (store, repository) = small_packs();
-    back_up(&repository, "very-secret-pvc", run_id(1), &b"very secret content ".repeat(10_000), None).unwrap();
+    back_up(&repository, "very-secret-pvc", run_id(1), &b"very secret content ".repeat(10_000), None)
+        .unwrap();
     for (name, body) in objects(&store) {
         for needle in [&b"very secret"[..], b"very-secret-pvc", b"shop", b"sizeBytes"] {
             let found = body.windows(needle.len()).any(|window| window == needle);

@@ -1,5 +1,8 @@
 //! The repository as its users see it, on real stores.
 
+// Helpers of tests fail by panicking, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod crash;
 mod golden;
 mod hostile;

@@ -3,9 +3,9 @@
 use crate::support::{
     back_up, back_up_with, class, draft, new_repository, noise, open, pvc, restore, run_id, small_packs,
 };
+use longshore_repo::store::Operation;
 use longshore_repo::{BackupOptions, Class, Committed, KubernetesVolume, Repository};
 use longshore_testkit::{Fault, FaultStore};
-use longshore_repo::store::Operation;
 
 #[test]
 fn two_movers_of_one_run_commit_once() {
@@ -16,8 +16,10 @@ fn two_movers_of_one_run_commit_once() {
             let store = store.clone();
             move || back_up(&open(&store).unwrap(), "db", run_id(7), volume, None).unwrap()
         };
-        let handles: Vec<_> =
-            volumes.iter().map(|volume| scope.spawn(mover(Box::leak(volume.clone().into_boxed_slice())))).collect();
+        let handles: Vec<_> = volumes
+            .iter()
+            .map(|volume| scope.spawn(mover(Box::leak(volume.clone().into_boxed_slice()))))
+            .collect();
         handles.into_iter().map(|handle| handle.join().unwrap()).collect()
     });
     let new = results.iter().filter(|result| matches!(result, Committed::New(_))).count();
@@ -65,7 +67,10 @@ fn snapshots_are_found_by_id_prefix_and_latest() {
     assert_eq!(class(repository.resolve("b")), Class::SnapshotNotFound);
     assert_eq!(class(repository.resolve("")), Class::SnapshotNotFound);
     assert_eq!(repository.snapshots().unwrap()[0].record.kubernetes.as_ref().unwrap().pvc_name, "db");
-    assert_eq!(repository.latest_of(repository.source_id(&pvc("db"))).unwrap().unwrap().id(), run_id(runs[0]));
+    assert_eq!(
+        repository.latest_of(repository.source_id(&pvc("db"))).unwrap().unwrap().id(),
+        run_id(runs[0])
+    );
 }
 
 #[test]
@@ -90,7 +95,8 @@ fn a_killed_run_resumes_by_what_it_stored() {
     let segments = std::sync::atomic::AtomicU64::new(0);
     let killed = FaultStore::new(store.clone(), move |_, request| {
         let is_segment = request.operation == Operation::Create && request.name.starts_with("idx/");
-        let number = if is_segment { segments.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 } else { 0 };
+        let number =
+            if is_segment { segments.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 } else { 0 };
         (number == 3).then_some(Fault::DeadAfter)
     });
     let repository = Repository::open(killed, &crate::support::password()).unwrap();
@@ -106,8 +112,9 @@ fn a_killed_run_resumes_by_what_it_stored() {
 #[test]
 fn a_session_commits_only_its_own_source() {
     let (_, repository) = new_repository();
-    let session =
-        repository.begin_backup(repository.source_id(&pvc("one")), run_id(1), BackupOptions::default()).unwrap();
+    let session = repository
+        .begin_backup(repository.source_id(&pvc("one")), run_id(1), BackupOptions::default())
+        .unwrap();
     let content = session.volume_writer(4096, None).finish().unwrap();
     assert_eq!(class(session.commit(draft(pvc("two"), content))), Class::Misuse);
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use longshore_repo::{
-    BackupOptions, ChunkRef, Committed, KdfCost, RepoError, Repository, Run, RunId, Secret, Snapshot, SnapshotDraft,
-    SnapshotStats, SourceIdentity, VolumeReader, SPAN_BYTES,
+    BackupOptions, ChunkRef, Committed, KdfCost, RepoError, Repository, Run, RunId, SPAN_BYTES, Secret,
+    Snapshot, SnapshotDraft, SnapshotStats, SourceIdentity, VolumeReader,
     splitter::PieceKind,
     store::{Store, memory},
 };

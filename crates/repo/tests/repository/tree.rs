@@ -2,8 +2,8 @@
 
 use crate::support::{draft, new_repository, noise, open, pvc, run_id};
 use longshore_repo::{
-    BackupOptions, BackupSession, CheckOptions, ChunkRef, Class, Entry, EntryContent, EntryKind, NodeRef, RepoError,
-    Repository, Run, Snapshot, Time, Xattr,
+    BackupOptions, BackupSession, CheckOptions, ChunkRef, Class, Entry, EntryContent, EntryKind, NodeRef,
+    RepoError, Repository, Run, Snapshot, Time, Xattr,
 };
 
 fn entry(name: &[u8], kind: EntryKind, content: EntryContent) -> Entry {
@@ -31,7 +31,8 @@ fn commit(repository: &Repository, run: u128, root: impl FnOnce(&BackupSession<'
     let source = repository.source_id(&pvc("files"));
     let session = repository.begin_backup(source, run_id(run), BackupOptions::default()).unwrap();
     let node = root(&session);
-    let content = session.finish_tree(entry(b"", EntryKind::Directory, EntryContent::Directory(node)), 77).unwrap();
+    let content =
+        session.finish_tree(entry(b"", EntryKind::Directory, EntryContent::Directory(node)), 77).unwrap();
     session.commit(draft(pvc("files"), content)).unwrap().snapshot().clone()
 }
 
@@ -43,7 +44,9 @@ fn directory(session: &BackupSession<'_>, entries: impl IntoIterator<Item = Entr
 
 fn read(repository: &Repository, snapshot: &Snapshot) -> Vec<Entry> {
     let tree = repository.open_tree(snapshot).unwrap();
-    let EntryContent::Directory(root) = tree.root().unwrap().content else { panic!("the root is a directory") };
+    let EntryContent::Directory(root) = tree.root().unwrap().content else {
+        panic!("the root is a directory")
+    };
     tree.directory(&root).collect::<Result<_, _>>().unwrap()
 }
 
@@ -70,11 +73,14 @@ fn a_tree_comes_back_with_all_that_a_filesystem_keeps() {
         file.push(Run::Hole { length_bytes: 20 }).unwrap();
         file.push(Run::Chunk(chunk)).unwrap();
         let inner = directory(session, [entry(b"\xff\xfe", EntryKind::Fifo, EntryContent::None)]);
-        directory(session, [
-            entry(b"big", EntryKind::File, file.finish().unwrap()),
-            entry(b"dir", EntryKind::Directory, EntryContent::Directory(inner)),
-            entry(b"link", EntryKind::Symlink, EntryContent::Symlink(b"big".to_vec())),
-        ])
+        directory(
+            session,
+            [
+                entry(b"big", EntryKind::File, file.finish().unwrap()),
+                entry(b"dir", EntryKind::Directory, EntryContent::Directory(inner)),
+                entry(b"link", EntryKind::Symlink, EntryContent::Symlink(b"big".to_vec())),
+            ],
+        )
     });
     drop(repository);
     let repository = open(&store).unwrap();
@@ -101,7 +107,8 @@ fn class<T>(result: Result<T, RepoError>) -> Class {
 fn a_huge_directory_is_a_tree_and_one_new_file_rewrites_one_path() {
     let (_, repository) = new_repository();
     let count = 30_000;
-    let first = commit(&repository, 1, |session| directory(session, (0..count).map(|number| small_file(number * 2))));
+    let first =
+        commit(&repository, 1, |session| directory(session, (0..count).map(|number| small_file(number * 2))));
     let entries = read(&repository, &first);
     assert_eq!(entries.len(), count);
     assert!(entries.iter().enumerate().all(|(number, entry)| *entry == small_file(number * 2)));
@@ -156,6 +163,10 @@ fn entries_must_come_in_order_and_with_names() {
     for names in [[&b"b"[..], b"a"], [b"a", b"a"], [b"a", b".."], [b"", b"a"], [b"a", b"b/c"]] {
         let mut writer = session.directory();
         let results = names.map(|name| writer.push(entry(name, EntryKind::Fifo, EntryContent::None)));
-        assert_eq!(results.into_iter().find_map(Result::err).map(|error| error.class()), Some(Class::Misuse), "{names:?}");
+        assert_eq!(
+            results.into_iter().find_map(Result::err).map(|error| error.class()),
+            Some(Class::Misuse),
+            "{names:?}"
+        );
     }
 }

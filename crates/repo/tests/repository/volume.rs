@@ -1,6 +1,8 @@
 //! Volumes come back as they were; equal content is stored once.
 
-use crate::support::{back_up, back_up_with, draft, new_repository, noise, open, pvc, restore, run_id, small_packs};
+use crate::support::{
+    back_up, back_up_with, draft, new_repository, noise, open, pvc, restore, run_id, small_packs,
+};
 use longshore_repo::{BackupOptions, CheckOptions, Class, Content, Run, SPAN_BYTES};
 
 /// A volume with noise, text that compresses, a hole, and an odd end.
@@ -55,7 +57,8 @@ fn equal_volumes_are_stored_once_and_an_unchanged_one_costs_nothing() {
     assert_eq!(second.snapshot().record.stats.stored_bytes, 0, "not even a map");
     let third = back_up(&repository, "one", run_id(3), &volume, Some(first.snapshot())).unwrap();
     assert_eq!(third.snapshot().record.stats.stored_bytes, 0);
-    let roots: Vec<_> = [&first, &second, &third].map(|committed| committed.snapshot().record.content.clone()).into();
+    let roots: Vec<_> =
+        [&first, &second, &third].map(|committed| committed.snapshot().record.content.clone()).into();
     assert!(roots.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
@@ -81,7 +84,8 @@ fn repeated_content_is_stored_once_however_many_threads_meet_it() {
         volume.extend_from_slice(&part);
         volume.resize(volume.len().next_multiple_of(SPAN_BYTES as usize), 0);
     }
-    let committed = back_up_with(&repository, "db", run_id(1), &volume, None, BackupOptions::default(), 4).unwrap();
+    let committed =
+        back_up_with(&repository, "db", run_id(1), &volume, None, BackupOptions::default(), 4).unwrap();
     assert_eq!(committed.snapshot().record.stats.new_bytes, 2 << 20);
     assert!(restore(&repository, committed.snapshot()).unwrap() == volume);
 }
@@ -124,8 +128,9 @@ fn a_sparse_volume_of_ten_tebibytes_has_a_small_map() {
     let (_, repository) = new_repository();
     let size = 10u64 << 40;
     let identity = pvc("huge");
-    let session =
-        repository.begin_backup(repository.source_id(&identity), run_id(1), BackupOptions::default()).unwrap();
+    let session = repository
+        .begin_backup(repository.source_id(&identity), run_id(1), BackupOptions::default())
+        .unwrap();
     let writer = session.volume_writer(size, None);
     let spans = [0, 1, 255, 256, 65_536, 163_839];
     for span in spans {
@@ -154,7 +159,9 @@ fn runs_that_do_not_cover_their_span_are_refused() {
     let source = repository.source_id(&pvc("db"));
     let session = repository.begin_backup(source, run_id(1), BackupOptions::default()).unwrap();
     let writer = session.volume_writer(1 << 20, None);
-    for bad in [vec![], vec![Run::Hole { length_bytes: 4096 }], vec![Run::Hole { length_bytes: (1 << 20) + 4096 }]] {
+    for bad in
+        [vec![], vec![Run::Hole { length_bytes: 4096 }], vec![Run::Hole { length_bytes: (1 << 20) + 4096 }]]
+    {
         assert_eq!(writer.put_span(0, &bad).unwrap_err().class(), Class::Misuse);
     }
     assert_eq!(writer.put_span(1, &[Run::Hole { length_bytes: 4096 }]).unwrap_err().class(), Class::Misuse);

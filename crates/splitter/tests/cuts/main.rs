@@ -1,5 +1,8 @@
 //! Cuts: where they are for ever, and that every way of finding them finds the same ones.
 
+// Helpers of tests fail by panicking, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod files;
 mod resync;
 mod volumes;

@@ -33,7 +33,8 @@ fn sizes_lie_around_the_average() {
 #[test]
 fn runs_of_zeros_are_holes_from_64_kib() {
     let hole = HOLE_BYTES_MIN / BLOCK_BYTES;
-    let split = |shape: &[(bool, usize)]| pieces_text(&splitter(ChunkSizes::STANDARD).split_span(&shaped(shape, 1)));
+    let split =
+        |shape: &[(bool, usize)]| pieces_text(&splitter(ChunkSizes::STANDARD).split_span(&shaped(shape, 1)));
     assert_eq!(split(&[(true, hole)]), "hole 16");
     assert_eq!(split(&[(true, hole - 1)]), "data 15");
     assert_eq!(split(&[(false, 3), (true, hole), (false, 2)]), "data 3, hole 16, data 2");

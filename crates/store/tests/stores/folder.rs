@@ -31,7 +31,8 @@ async fn files_and_folders_are_private_and_temporaries_are_gone() {
     assert_eq!(mode(&root), 0o700);
     assert_eq!(mode(&root.join("data/ab")), 0o700);
     assert_eq!(mode(&root.join("data/ab/cd")), 0o600);
-    let left: Vec<_> = std::fs::read_dir(root.join("data/ab")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(root.join("data/ab")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["cd"]);
 }
 

@@ -1,5 +1,8 @@
 //! Every store under the same suite, and what makes each of them special.
 
+// Helpers of tests fail by panicking, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod folder;
 mod minio;
 mod retry;

@@ -177,6 +177,9 @@ async fn failures_have_the_reasons_that_an_operator_shows() {
         let mut texts = vec![format!("{settings:?}")];
         let error = store.create("x", Bytes::from_static(b"x")).await.unwrap_err();
         texts.push(format!("{error:?} {error}"));
-        assert!(texts.iter().all(|text| !text.contains("wrong-wrong-wrong") && !text.contains(PASSWORD)), "{texts:?}");
+        assert!(
+            texts.iter().all(|text| !text.contains("wrong-wrong-wrong") && !text.contains(PASSWORD)),
+            "{texts:?}"
+        );
     }
 }

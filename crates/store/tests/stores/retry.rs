@@ -30,7 +30,13 @@ async fn a_struggling_store_is_asked_again() {
 
 #[tokio::test]
 async fn what_cannot_get_better_is_not_asked_again() {
-    for class in [Class::AccessDenied, Class::BadCredentials, Class::BucketMissing, Class::CertificateUntrusted, Class::Full] {
+    for class in [
+        Class::AccessDenied,
+        Class::BadCredentials,
+        Class::BucketMissing,
+        Class::CertificateUntrusted,
+        Class::Full,
+    ] {
         let (faults, store) = failing(9, Fault::FailBefore(class));
         assert_eq!(store.get("a", 9).await.unwrap_err().class(), class);
         assert_eq!(faults.requests().len(), 1, "{class:?}");
@@ -51,9 +57,13 @@ async fn a_create_whose_answer_was_lost_is_a_success() {
 async fn a_create_that_lost_to_another_after_a_lost_answer_is_not() {
     let inner = memory();
     inner.create("a", Bytes::from_static(b"other")).await.unwrap();
-    let faults = FaultStore::new(inner, |number, _| (number == 0).then_some(Fault::FailBefore(Class::Transient)));
+    let faults =
+        FaultStore::new(inner, |number, _| (number == 0).then_some(Fault::FailBefore(Class::Transient)));
     let store = RetryStore::new(faults, QUICK);
-    assert_eq!(store.create("a", Bytes::from_static(b"mine")).await.unwrap_err().class(), Class::AlreadyExists);
+    assert_eq!(
+        store.create("a", Bytes::from_static(b"mine")).await.unwrap_err().class(),
+        Class::AlreadyExists
+    );
 }
 
 #[tokio::test]
@@ -62,7 +72,8 @@ async fn a_broken_listing_starts_again_and_names_nothing_twice() {
     for name in ["a/1", "a/2"] {
         inner.create(name, Bytes::from_static(b"x")).await.unwrap();
     }
-    let faults = FaultStore::new(inner, |number, _| (number == 0).then_some(Fault::FailBefore(Class::Transient)));
+    let faults =
+        FaultStore::new(inner, |number, _| (number == 0).then_some(Fault::FailBefore(Class::Transient)));
     let store: Arc<dyn Store> = Arc::new(RetryStore::new(faults, QUICK));
     let all: Vec<ObjectInfo> = store.list("a/").try_collect().await.unwrap();
     assert_eq!(all.len(), 2);
