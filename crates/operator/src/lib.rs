@@ -24,6 +24,7 @@ pub mod options;
 pub mod program;
 pub mod quantity;
 pub mod reason;
+pub mod reference;
 pub mod runner;
 pub mod slots;
 pub mod status;

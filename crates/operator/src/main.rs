@@ -1,11 +1,23 @@
 //! Entry point of the operator.
 
+use std::io::Write;
+
 use clap::Parser;
-use longshore_operator::options::Options;
+use longshore_operator::options::{Options, Page, Print};
+use longshore_operator::reference;
 use longshore_telemetry::{LogFormat, LogLevel, LogOptions, init_logs};
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if let Some(print) = options.print {
+        let text = match print {
+            Print::Crds => reference::crds()?,
+            Print::Reference { page: Page::Resources } => reference::resources(),
+            Print::Reference { page: Page::Reasons } => reference::reasons(),
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(());
+    }
     let level = match options.log_level.as_str() {
         "error" => LogLevel::Error,
         "warn" => LogLevel::Warn,

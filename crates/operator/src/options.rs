@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::objects::MoverOptions;
@@ -67,6 +67,31 @@ pub struct Options {
     /// Form of the logs: json or text.
     #[arg(long, default_value = "json", value_parser = ["json", "text"])]
     pub log_format: String,
+    /// Print something instead of running.
+    #[command(subcommand)]
+    pub print: Option<Print>,
+}
+
+/// What to print instead of running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Print {
+    /// The resource definitions, as YAML.
+    Crds,
+    /// A reference page, as Markdown.
+    #[command(hide = true)]
+    Reference {
+        /// Which page.
+        page: Page,
+    },
+}
+
+/// A reference page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Page {
+    /// Fields of the resources.
+    Resources,
+    /// Reasons in conditions and events.
+    Reasons,
 }
 
 fn memory(text: &str) -> Result<String, String> {

@@ -3,6 +3,8 @@
 mod act;
 mod decide;
 mod observe;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

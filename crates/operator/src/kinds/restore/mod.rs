@@ -4,6 +4,8 @@ mod act;
 mod decide;
 mod observe;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
