@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cargo;
 use crate::cluster::{Cluster, json_lines};
 use crate::report::Reporter;
-use crate::shell::{run, wait_until};
+use crate::shell::{last_lines, run, wait_until};
 
 /// How a driver instance differs from the usual one.
 #[derive(Clone, Debug)]
@@ -114,6 +114,7 @@ impl Cluster {
         let mut spec = self.process(&driver.process("driver"), program, driver.arguments(options, &state));
         // Another build at the same path is another program.
         spec.environment.insert("LONGSHORE_LAB_BUILT".into(), format!("{built:?}"));
+        spec.respawn = true;
         self.supervisor.ensure(&spec)?;
         self.apply(&serde_json::to_string(&objects(options))?)?;
         let socket = driver.socket_folder().join("csi.sock");
@@ -234,13 +235,23 @@ impl Driver {
 
     fn wait_until_registered(&self) -> Result<()> {
         let node = self.cluster.node_name();
-        wait_until(&format!("registration of {}", self.name), Duration::from_secs(60), || {
-            for part in ["driver", "csi-provisioner", "csi-snapshotter"] {
-                self.cluster.supervisor.check(&self.process(part))?;
-            }
-            let names =
-                self.cluster.kubectl(&["get", "csinode", &node, "-o", "jsonpath={.spec.drivers[*].name}"])?;
-            Ok(names.split_whitespace().any(|name| name == self.name))
+        let registered =
+            wait_until(&format!("registration of {}", self.name), Duration::from_secs(60), || {
+                for part in ["driver", "csi-provisioner", "csi-snapshotter"] {
+                    self.cluster.supervisor.check(&self.process(part))?;
+                }
+                let names = self.cluster.kubectl(&[
+                    "get",
+                    "csinode",
+                    &node,
+                    "-o",
+                    "jsonpath={.spec.drivers[*].name}",
+                ])?;
+                Ok(names.split_whitespace().any(|name| name == self.name))
+            });
+        registered.with_context(|| {
+            let log = fs::read_to_string(self.cluster.log(&self.process("driver"))).unwrap_or_default();
+            format!("the driver's log ends with\n{}", last_lines(&log, 10))
         })
     }
 }

@@ -144,6 +144,7 @@ impl Minio {
             arguments,
             environment,
             network: None,
+            respawn: false,
         })
     }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 
 use crate::pki::write_private;
@@ -48,7 +48,13 @@ pub struct Spec {
     pub environment: BTreeMap<String, String>,
     /// The network namespace it lives in; the host's when absent.
     pub network: Option<String>,
+    /// Whether it is started again when it ends by itself, as the kubelet does with containers.
+    #[serde(default)]
+    pub respawn: bool,
 }
+
+/// Starts its arguments again and again. The pause keeps a program that cannot start from taking a whole processor.
+const RESPAWN: &str = r#"while :; do "$@"; echo "--- ended with $?, starting again" >&2; sleep 0.3; done"#;
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -87,6 +93,9 @@ impl Supervisor {
             // Not `ip netns exec`: it makes a mount namespace, and mounts of the CSI driver would stay invisible.
             command.arg("nsenter").arg(format!("--net=/run/netns/{network}"));
         }
+        if spec.respawn {
+            command.args(["sh", "-c", RESPAWN, &spec.name]);
+        }
         command.arg(&spec.program).args(&spec.arguments);
         command.env_clear().env("PATH", PATH).env("HOME", "/root").env(MARKER, &self.marker);
         command.envs(&spec.environment).current_dir("/");
@@ -111,15 +120,28 @@ impl Supervisor {
         self.start(&record.spec)
     }
 
-    /// Sends `signal` and waits until the process is gone; SIGKILL follows after ten seconds. Nothing happens when it does not run.
+    /// Sends `signal` to the process and its group and waits until they are gone; SIGKILL follows after ten seconds. Nothing happens
+    /// when it does not run.
     pub fn stop(&self, name: &str, signal: Signal) -> Result<()> {
         let Some(pid) = self.pid(name)? else { return Ok(()) };
-        kill(pid, signal);
-        if wait_until(name, Duration::from_secs(10), || Ok(self.pid(name)?.is_none())).is_err() {
-            kill(pid, Signal::KILL);
-            wait_until(&format!("end of {name}"), Duration::from_secs(10), || Ok(self.pid(name)?.is_none()))?;
+        let gone = || Ok(self.pid(name)?.is_none() && group_of(pid)?.is_empty());
+        kill_group(pid, signal);
+        if wait_until(name, Duration::from_secs(10), gone).is_err() {
+            kill_group(pid, Signal::KILL);
+            wait_until(&format!("end of {name}"), Duration::from_secs(10), gone)?;
         }
         Ok(())
+    }
+
+    /// Kills a process that is started again by itself, and waits until that has happened.
+    pub fn crash(&self, name: &str) -> Result<()> {
+        let leader = self.pid(name)?.with_context(|| format!("{name} does not run"))?;
+        let members = || Ok::<_, anyhow::Error>(group_of(leader)?.into_iter().filter(|pid| *pid != leader));
+        let victims: Vec<i32> = members()?.collect();
+        victims.iter().for_each(|pid| kill(*pid, Signal::KILL));
+        wait_until(&format!("return of {name}"), Duration::from_secs(10), || {
+            Ok(members()?.any(|pid| !victims.contains(&pid) && program_of(pid) != program_of(leader)))
+        })
     }
 
     /// The process id, if the process runs.
@@ -191,16 +213,45 @@ pub(crate) fn kill(pid: i32, signal: Signal) {
     }
 }
 
-/// When the process started, in clock ticks since boot; nothing when it is gone or dead and not yet collected.
-pub(crate) fn start_time(pid: i32) -> Option<u64> {
+fn kill_group(leader: i32, signal: Signal) {
+    // One that was started this very moment may not lead its group yet.
+    kill(leader, signal);
+    if let Some(pid) = Pid::from_raw(leader) {
+        let _ = kill_process_group(pid, signal);
+    }
+}
+
+/// The living processes of a group.
+fn group_of(leader: i32) -> Result<Vec<i32>> {
+    let in_group = |pid: &i32| stat(*pid).is_some_and(|fields| fields.get(2) == Some(&leader.to_string()));
+    Ok(process_ids()?.into_iter().filter(in_group).collect())
+}
+
+fn program_of(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// The ids of all processes but this one.
+pub(crate) fn process_ids() -> Result<Vec<i32>> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let mut ids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        ids.extend(entry?.file_name().to_string_lossy().parse::<i32>().ok().filter(|pid| *pid != own));
+    }
+    Ok(ids)
+}
+
+/// The fields of a living process's state, from the third on: state, parent, group, session and so on.
+fn stat(pid: i32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold spaces and brackets itself.
-    let mut fields = text[text.rfind(')')? + 2..].split(' ');
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    let fields: Vec<String> = text.get(text.rfind(')')? + 2..)?.split(' ').map(str::to_owned).collect();
+    (!matches!(fields.first()?.as_str(), "Z" | "X")).then_some(fields)
+}
+
+/// When the process started, in clock ticks since boot; nothing when it is gone or dead and not yet collected.
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    stat(pid)?.get(19)?.parse().ok()
 }
 
 pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
@@ -209,5 +260,48 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
             Err(error).with_context(|| format!("could not remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper(respawn: bool) -> Spec {
+        Spec {
+            name: "sleeper".into(),
+            program: "/bin/sleep".into(),
+            arguments: vec!["1000".into()],
+            environment: BTreeMap::new(),
+            network: None,
+            respawn,
+        }
+    }
+
+    #[test]
+    fn a_process_is_known_to_a_later_supervisor_and_stopped_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        Supervisor::new(folder.path(), folder.path()).start(&sleeper(false)).unwrap();
+        let later = Supervisor::new(folder.path(), folder.path());
+        let pid = later.pid("sleeper").unwrap().unwrap();
+        later.ensure(&sleeper(false)).unwrap();
+        assert_eq!(later.pid("sleeper").unwrap(), Some(pid), "the same way of starting starts nothing");
+        later.check("sleeper").unwrap();
+        later.stop("sleeper", Signal::TERM).unwrap();
+        assert!(later.check("sleeper").unwrap_err().is::<Ended>());
+        assert_eq!(later.names().unwrap(), ["sleeper"]);
+    }
+
+    #[test]
+    fn a_crashed_process_comes_back_and_a_stopped_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let supervisor = Supervisor::new(folder.path(), folder.path());
+        supervisor.start(&sleeper(true)).unwrap();
+        let leader = supervisor.pid("sleeper").unwrap().unwrap();
+        wait_until("two processes", Duration::from_secs(5), || Ok(group_of(leader)?.len() == 2)).unwrap();
+        supervisor.crash("sleeper").unwrap();
+        assert_eq!(supervisor.pid("sleeper").unwrap(), Some(leader));
+        supervisor.forget("sleeper").unwrap();
+        assert!(group_of(leader).unwrap().is_empty() && supervisor.names().unwrap().is_empty());
     }
 }

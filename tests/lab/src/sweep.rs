@@ -28,7 +28,7 @@ fn find_marked(state: &Path, folder: &Path) -> Result<Vec<i32>> {
     let wanted = [MARKER.as_bytes(), b"=", state.as_os_str().as_bytes()].concat();
     let everything = folder == state;
     let mut found = Vec::new();
-    for pid in process_ids()? {
+    for pid in process::process_ids()? {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         if !environment.split(|byte| *byte == 0).any(|entry| entry == wanted) {
             continue;
@@ -57,15 +57,6 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     // The folder's name must end there: "origin" is not "origin2".
     text.windows(part.len() + 1)
         .any(|window| window.starts_with(part) && matches!(window[part.len()], b'/' | 0))
-}
-
-fn process_ids() -> Result<Vec<i32>> {
-    let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let mut ids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        ids.extend(entry?.file_name().to_string_lossy().parse::<i32>().ok().filter(|pid| *pid != own));
-    }
-    Ok(ids)
 }
 
 /// The control groups called `name`, one per version-1 hierarchy, or the single one of version 2.

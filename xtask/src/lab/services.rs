@@ -110,7 +110,7 @@ fn second_driver(cluster: &Cluster, console: &Console) -> Result<()> {
         count: Some(1),
         delay_ms: None,
     };
-    driver.set_faults(&[fault])?;
+    driver.set_faults(std::slice::from_ref(&fault))?;
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "second", "namespace": "default"},
         "spec": {"storageClassName": "second-ext4", "accessModes": ["ReadWriteOnce"],
@@ -125,8 +125,14 @@ fn second_driver(cluster: &Cluster, console: &Console) -> Result<()> {
         .map(|call| call.get("response").is_some())
         .collect();
     ensure!(outcomes == [false, true], "calls of CreateVolume: {outcomes:?}");
-    driver.set_faults(&[])?;
+    let crash = Fault { action: "crash".into(), code: None, ..fault };
+    driver.set_faults(&[Fault { method: "DeleteVolume".into(), ..crash }])?;
     cluster.kubectl(&["delete", "pvc", "second"])?;
+    wait_until("the crash of the driver", LIMIT, || {
+        Ok(std::fs::read_to_string(cluster.log(&driver.process("driver")))?.contains("starting again"))
+    })?;
+    driver.set_faults(&[])?;
+    cluster.crash_component(&driver.process("csi-provisioner"))?;
     cluster.wait(&["--for=delete", "persistentvolume", "--all"], LIMIT)?;
     driver.remove("second")
 }

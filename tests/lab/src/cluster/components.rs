@@ -15,6 +15,7 @@ impl Cluster {
             arguments,
             environment: BTreeMap::new(),
             network: Some(self.addresses.namespace.clone()),
+            respawn: false,
         }
     }
 
@@ -147,7 +148,8 @@ impl Cluster {
             arguments.push("--feature-gates=Topology=false".to_owned());
         }
         arguments.push("--retry-interval-max=20s".to_owned());
-        self.spec(process, programs.sidecar(sidecar), arguments)
+        // A sidecar ends when it loses its driver, and relies on being started again.
+        Spec { respawn: true, ..self.spec(process, programs.sidecar(sidecar), arguments) }
     }
 
     /// A process of this cluster that lives in its network.

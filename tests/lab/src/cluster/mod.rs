@@ -136,6 +136,11 @@ impl Cluster {
         self.supervisor.stop(name, Signal::KILL)
     }
 
+    /// Kills a driver or one of its sidecars with SIGKILL; it is started again by itself, as the kubelet would.
+    pub fn crash_component(&self, name: &str) -> Result<()> {
+        self.supervisor.crash(name)
+    }
+
     /// Starts a component again as it was started last, whether it runs or not.
     pub fn restart_component(&self, name: &str) -> Result<()> {
         self.supervisor.restart(name)
