@@ -129,17 +129,9 @@ impl Engine for Restic {
         ))
     }
     fn restore(&self, image: &Path) -> Result<(Command, PathBuf)> {
-        let words = [
-            "-r",
-            "repository",
-            "--no-cache",
-            "restore",
-            "latest",
-            "--sparse",
-            "--target",
-            text(&self.0.target())?,
-        ]
-        .map(str::to_owned);
+        let words =
+            ["-r", "repository", "--no-cache", "restore", "latest", "--target", text(&self.0.target())?]
+                .map(str::to_owned);
         let restored = self.0.target().join(image.strip_prefix("/")?);
         Ok((self.0.command(&RESTIC_PASSWORD, &words.each_ref().map(String::as_str)), restored))
     }

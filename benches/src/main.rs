@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p longshore-benches -- --size-gib 4
 //!
-//! Every program runs with its defaults (but for `--sparse` on restores, where it has one) on a folder repository. Each job is one process, timed from
+//! Every program runs with its defaults (but for borg's `--sparse` on restores; Debian's restic has none) on a folder repository. Each job is one process, timed from
 //! outside by GNU time. Machines are noisy: read the ratios, and the CPU seconds before the wall seconds.
 
 mod data;
