@@ -79,7 +79,7 @@ pub fn workbench(store: &Store, volume: &str) -> PathBuf {
 /// Removes a workpiece, whatever state a crash left it in. The caller holds the volume's lock.
 pub fn discard_workpiece(store: &Store, volume: &str) -> Result<(), DriverError> {
     let bench = workbench(store, volume);
-    mounts::unmount_patiently(&bench)?;
+    mounts::unmount(&bench)?;
     delete(&workpiece(store, volume))?;
     match std::fs::remove_dir(&bench) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -5,12 +5,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::error::DriverError;
 use crate::loop_device::{LOOP_MAJOR, LoopDevice};
 
-/// How long [`unmount_patiently`] waits, and how often it looks.
+/// How long [`unmount`] waits for a busy mount, and how often it tries.
 const PATIENCE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(10);
 
@@ -72,32 +73,19 @@ pub fn make_read_only(target: &Path) -> Result<(), DriverError> {
     rustix::mount::mount_remount(target, flags, c"").map_err(DriverError::io("make read-only", target))
 }
 
-/// Unmounts everything stacked at `point`; nothing there is success.
+/// Unmounts everything stacked at `point`; nothing there is success. A busy mount is tried again for a while: programs that
+/// were killed, or have just been started with a copy of somebody's open files, hold it for a moment.
 pub fn unmount(point: &Path) -> Result<(), DriverError> {
+    let deadline = Instant::now() + PATIENCE;
     while at(point)?.is_some() {
         match rustix::mount::unmount(point, UnmountFlags::NOFOLLOW) {
             // Another process may have been faster.
-            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+            Err(Errno::BUSY) if Instant::now() < deadline => std::thread::sleep(INTERVAL),
             Err(error) => return Err(DriverError::io("unmount", point)(error)),
         }
     }
     Ok(())
-}
-
-/// Like [`unmount`], but waits a while for processes that are about to end: a program that was killed together with its driver
-/// may still hold the mount when the next driver cleans up.
-pub fn unmount_patiently(point: &Path) -> Result<(), DriverError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match unmount(point) {
-            Err(DriverError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
-            {
-                std::thread::sleep(INTERVAL);
-            }
-            result => return result,
-        }
-    }
 }
 
 /// One line: `36 35 98:0 /root /point rw,noatime shared:1 - ext3 /dev/root rw`. A line that is not like that is skipped.

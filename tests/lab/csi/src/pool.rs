@@ -57,11 +57,11 @@ pub fn down(state: &Path) -> Result<(), DriverError> {
     let image = state.join("pool.img");
     for attached in loop_device::all()?.iter().filter(|attached| attached.backing.starts_with(&point)) {
         for mount in mounts::of(&attached.device)?.iter().rev() {
-            mounts::unmount_patiently(&mount.point)?;
+            mounts::unmount(&mount.point)?;
         }
         attached.device.detach()?;
     }
-    mounts::unmount_patiently(&point)?;
+    mounts::unmount(&point)?;
     for attached in loop_device::all()?.iter().filter(|attached| attached.backing == image) {
         attached.device.detach()?;
     }

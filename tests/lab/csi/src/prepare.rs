@@ -84,7 +84,7 @@ fn replay_and_grow_xfs(store: &Store, volume: &Volume, work: &Path) -> Result<()
     let device = loop_device::attach(work, false)?;
     FsType::Xfs.mount(&device.path(), &bench, &[], false)?;
     let grown = FsType::Xfs.grow_mounted(&device.path(), &bench);
-    mounts::unmount_patiently(&bench)?;
+    mounts::unmount(&bench)?;
     device.detach()?;
     std::fs::remove_dir(&bench).map_err(DriverError::io("remove", &bench))?;
     grown

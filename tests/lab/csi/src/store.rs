@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
+use rustix::io::FdFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,10 +35,19 @@ pub struct Store {
     state: PathBuf,
 }
 
-/// A held lock; released when dropped, or when the process dies.
+/// A held lock; released when dropped. If the process is killed, it is released when the helper programs that it started have
+/// ended too: they inherit the open file, so that a `mount` in its last moments cannot surprise the next holder.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock with helpers that other calls have just started. The descriptor is ours, so
+        // unlocking cannot fail; if it did, closing follows.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Store {
@@ -91,7 +101,9 @@ impl Store {
             File::options().create(true).append(true).open(&path).map_err(DriverError::io("open", &path))?;
         rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
             .map_err(DriverError::io("lock", &path))?;
-        Ok(Lock { _file: file })
+        rustix::io::fcntl_setfd(&file, FdFlags::empty())
+            .map_err(DriverError::io("let helpers inherit", &path))?;
+        Ok(Lock { file })
     }
 
     /// The record with this handle. A string that is no handle has none.
