@@ -2,6 +2,8 @@
 
 mod cache;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use segment::{IndexedPack, encode_segment};
 
@@ -34,6 +36,7 @@ pub(crate) struct Index {
     state: RwLock<State>,
     opened: Mutex<bool>,
     pages: Mutex<PageCache>,
+    heads_bytes_max: usize,
     page_reads: AtomicU64,
     has_unheld: AtomicBool,
 }
@@ -47,13 +50,14 @@ struct State {
 }
 
 impl Index {
-    pub(crate) fn new(keys: Arc<RepositoryKeys>, io: Arc<Io>) -> Self {
+    pub(crate) fn new(keys: Arc<RepositoryKeys>, io: Arc<Io>, heads_bytes_max: usize) -> Self {
         Self {
             keys,
             io,
             state: RwLock::default(),
             opened: Mutex::new(false),
             pages: Mutex::new(PageCache::new(PAGES_MAX)),
+            heads_bytes_max,
             page_reads: AtomicU64::new(0),
             has_unheld: AtomicBool::new(false),
         }
@@ -165,7 +169,7 @@ impl Index {
     fn hold(&self, segment: OpenSegment) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let bytes = segment.head().memory_bytes();
-        if state.heads_bytes + bytes > HEADS_BYTES_MAX {
+        if state.heads_bytes + bytes > self.heads_bytes_max {
             state.unheld.push(segment.id());
             if !self.has_unheld.swap(true, Relaxed) {
                 tracing::warn!(

@@ -1,6 +1,12 @@
 //! Making and opening repositories.
 
-use crate::{RepoError, index::Index, io::Io, read::PackKeys, record};
+use crate::{
+    RepoError,
+    index::{HEADS_BYTES_MAX, Index},
+    io::Io,
+    read::PackKeys,
+    record,
+};
 use longshore_crypto::{Keyset, RepositoryKeys, Secret, random_bytes};
 use longshore_format::{
     FORMAT_VERSION, RepositoryId, SourceId,
@@ -244,6 +250,6 @@ fn open_slot(io: &Io, id: RepositoryId, password: &Secret) -> Result<Keyset, Rep
 
 fn assemble(io: Arc<Io>, keys: RepositoryKeys, config: RepositoryConfig) -> Repository {
     let keys = Arc::new(keys);
-    let index = Arc::new(Index::new(keys.clone(), io.clone()));
+    let index = Arc::new(Index::new(keys.clone(), io.clone(), HEADS_BYTES_MAX));
     Repository { io, keys, config, index, pack_keys: PackKeys::default() }
 }

@@ -149,9 +149,8 @@ impl<'r> BackupSession<'r> {
             Claim::Mine(claim) => claim,
         };
         if let Some(place) = self.repository.index.find(PackKind::Data, &id.0)? {
-            let location = Location::Stored(place);
-            claim.resolve(location);
-            return Ok(chunk(location));
+            // Not remembered: the index can answer again, and a volume may hold any number of known chunks.
+            return Ok(chunk(Location::Stored(place)));
         }
         let location = self.append_chunk(&id.0, plain)?;
         claim.resolve(location);

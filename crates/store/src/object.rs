@@ -152,6 +152,10 @@ fn classify(error: &Error) -> Class {
         "TokenRefreshRequired",
         "InvalidClientTokenId",
         "AuthenticationFailed",
+        // The addresses at which clouds give identities: no key was set, and the machine has none of its own.
+        "/latest/api/token",
+        "/latest/meta-data",
+        "169.254.",
         "credential",
     ]) {
         return Class::BadCredentials;

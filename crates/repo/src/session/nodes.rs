@@ -81,7 +81,6 @@ impl BackupSession<'_> {
             Claim::Mine(claim) => claim,
         };
         if let Some(place) = self.repository.index.find(PackKind::Meta, &id.0)? {
-            claim.resolve(Location::Stored(place));
             return Ok(NodeRef { id, location: Location::Stored(place) });
         }
         let waiting = Waiting { id: id.0, canonical, references: node.references() };

@@ -26,6 +26,10 @@ use tokio::sync::watch;
 /// Bytes of finished packs that may wait for the store; whoever brings more waits.
 pub(crate) const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 
+/// Frames of durable packs after which a segment is due whatever their size: it bounds what a session must remember of
+/// many tiny chunks.
+const INDEX_AFTER_FRAMES: usize = 256 << 10;
+
 pub(super) struct Uploads {
     io: Arc<Io>,
     keys: Arc<RepositoryKeys>,
@@ -53,6 +57,7 @@ struct State {
     durable_before: watch::Sender<u64>,
     durable: Vec<(u64, IndexedPack)>,
     durable_bytes: u64,
+    durable_frames: usize,
     indexed: HashSet<u64>,
     stored_bytes: u64,
     packs: u64,
@@ -69,6 +74,7 @@ impl Default for State {
             durable_before: watch::channel(0).0,
             durable: Vec::new(),
             durable_bytes: 0,
+            durable_frames: 0,
             indexed: HashSet::new(),
             stored_bytes: 0,
             packs: 0,
@@ -177,9 +183,10 @@ impl Uploads {
         let Ok(mut last) = self.index_writer.try_lock() else { return Ok(false) };
         let due = {
             let state = self.shared.lock();
-            !state.durable.is_empty()
-                && (state.durable_bytes >= self.options.index_after_bytes
-                    || last.elapsed() >= self.options.index_after)
+            let enough = state.durable_bytes >= self.options.index_after_bytes
+                || state.durable_frames >= INDEX_AFTER_FRAMES
+                || last.elapsed() >= self.options.index_after;
+            enough && !state.durable.is_empty()
         };
         if due {
             self.write_segment()?;
@@ -201,6 +208,7 @@ impl Uploads {
             let mut state = self.shared.lock();
             state.check()?;
             state.durable_bytes = 0;
+            state.durable_frames = 0;
             std::mem::take(&mut state.durable)
         };
         if packs.is_empty() {
@@ -251,6 +259,7 @@ fn arrived(
     match result {
         Ok(()) => {
             state.not_durable.remove(&sequence);
+            state.durable_frames += pack.entries.len();
             state.durable.push((pack_number, pack));
             state.durable_bytes += length;
             state.stored_bytes += length;

@@ -167,11 +167,18 @@ async fn failures_have_the_reasons_that_an_operator_shows() {
     let wrong_secret = with("AWS_SECRET_ACCESS_KEY", "wrong-wrong-wrong");
     assert_eq!(failure("s3://bucket", &wrong_secret).await, Class::BadCredentials);
     assert_eq!(failure("s3://bucket", &with("AWS_ACCESS_KEY_ID", "nobody")).await, Class::BadCredentials);
+    assert_eq!(failure("s3://bucket", &with("AWS_SKIP_SIGNATURE", "true")).await, Class::AccessDenied);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let down = with("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{closed}"));
     assert_eq!(failure("s3://bucket", &down).await, Class::Unreachable);
     let unknown = with("AWS_ENDPOINT_URL", "http://no-such-host.invalid");
     assert_eq!(failure("s3://bucket", &unknown).await, Class::Unreachable);
+    // No key at all: the instance's own identity is asked for, and there is none.
+    let mut variables = minio.variables();
+    variables.retain(|name, _| !name.contains("KEY"));
+    variables.insert("AWS_METADATA_ENDPOINT".into(), format!("http://127.0.0.1:{closed}"));
+    let nobody = StoreSettings::new(variables).with_retry(SHORT);
+    assert_eq!(failure("s3://bucket", &nobody).await, Class::BadCredentials);
     for settings in [wrong_secret, down] {
         let (store, _): (Arc<dyn Store>, _) = open("s3://bucket", &settings).unwrap();
         let mut texts = vec![format!("{settings:?}")];
