@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::cluster::{Cluster, ClusterName};
@@ -16,8 +17,10 @@ use crate::image::{self, Image};
 use crate::minio::Minio;
 use crate::paths::Paths;
 use crate::report::Reporter;
-use crate::shell::run;
+use crate::shell::{run, wait_until};
 use crate::{cargo, host, network, packages, sweep};
+
+const LOCK: Duration = Duration::from_secs(120);
 
 /// What `up` shall bring.
 #[derive(Clone, Debug)]
@@ -61,14 +64,14 @@ impl Lab {
     /// Brings up MinIO and these clusters. Clusters that are healthy stay as they are (unless `recreate`); whatever else an earlier run
     /// left of them is removed first. MinIO keeps what it holds.
     pub fn up(&self, names: &[ClusterName], options: &Options, reporter: &dyn Reporter) -> Result<()> {
-        let _lock = self.lock()?;
-        host::prepare(&self.paths)?;
         let mut archives = vec![self.pause_archive()?, self.workload_archive()?];
         if options.longshore_image {
             archives.push(self.longshore_archive(reporter)?);
         }
         let driver = if options.drivers.is_empty() { None } else { Some(build_driver(reporter)?) };
         reporter.line("images and programs are ready");
+        let _lock = self.lock()?;
+        host::prepare(&self.paths)?;
         self.minio().start()?;
         reporter.line("MinIO is ready");
         thread::scope(|scope| {
@@ -241,14 +244,14 @@ fn remove_everything(paths: &Paths, clusters: &[Cluster]) -> Result<()> {
     sweep::remove_folder(state)
 }
 
+/// Waits for another program that is changing the lab, but not for ever.
 fn lock(paths: &Paths) -> Result<File> {
     let name = paths.state().to_string_lossy().trim_matches('/').replace('/', "-");
     let path = Path::new("/run/lock").join(format!("{name}.lock"));
     fs::create_dir_all("/run/lock")?;
     let file = File::create(&path)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        bail!("another program is changing the lab ({} is locked)", path.display());
-    }
+    let what = format!("the end of another program that changes the lab and has locked {}", path.display());
+    wait_until(&what, LOCK, || Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()))?;
     Ok(file)
 }
 
