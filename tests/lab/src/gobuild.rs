@@ -185,7 +185,7 @@ fn compile(sources: &Path, output: &Path, package: &str, linker: &str) -> Result
 
 fn go(sources: &Path) -> Command {
     let mut command = Command::new("go");
-    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
+    command.current_dir(sources).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly -buildvcs=false");
     command
 }
 
