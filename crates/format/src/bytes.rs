@@ -89,6 +89,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Requires all that is left to be zero.
+    pub fn reserved_rest(mut self) -> Result<(), FormatError> {
+        self.reserved(self.rest.len())
+    }
+
     /// The bytes not yet read.
     pub fn rest(&self) -> &'a [u8] {
         self.rest

@@ -1,15 +1,16 @@
 //! A Bloom filter over ids.
 //!
-//! Ids are keyed hashes, hence already uniform: their own bits serve as the hash functions. 12 bits an id and 8 probes
-//! give one false positive in 300. A binary fuse filter would take 9 bits, but its construction can fail and its layout
-//! takes pages to specify; this one is three lines in `docs/format.md`.
+//! Ids are keyed hashes, hence already uniform: their own bits serve as the hash functions. 24 bits an id and 16 probes
+//! give one false positive in 100,000. So few are needed because a lookup asks every segment: a long backup has a thousand
+//! of them, and each false positive costs a request. A binary fuse filter would be smaller, but its construction can fail
+//! and its layout takes pages to specify; this one is three lines in `docs/format.md`.
 
 use crate::{FormatError, bytes::Put};
 
 /// Bits per id.
-pub const BITS_PER_ID: u64 = 12;
+pub const BITS_PER_ID: u64 = 24;
 /// Probes per lookup.
-pub const PROBES: u64 = 8;
+pub const PROBES: u64 = 16;
 
 /// A set of ids that may answer "perhaps" for an id that it does not hold, never "no" for one that it does.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,7 +60,12 @@ impl Preamble {
 
     /// Reads a preamble.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut reader = Reader::new("index segment", bytes);
+        let own = bytes.get(..PREAMBLE_BYTES).ok_or(FormatError::Truncated {
+            what: "index segment",
+            need: PREAMBLE_BYTES,
+            have: bytes.len(),
+        })?;
+        let mut reader = Reader::new("index segment", own);
         reader.magic(MAGIC)?;
         reader.version(VERSION)?;
         let level = reader.u8()?;
@@ -76,6 +81,7 @@ impl Preamble {
                 return Err(FormatError::Limit { what, found: found.into(), limit: limit as u64 });
             }
         }
+        reader.reserved_rest()?;
         Ok(Self { level, epoch, salt, commitment, head_bytes, entry_count })
     }
 

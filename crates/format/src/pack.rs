@@ -130,6 +130,7 @@ impl PackFooter {
         if u64::from(footer.trailer_offset_bytes) + u64::from(footer.trailer_bytes) > PACK_BYTES_MAX {
             return Err(reader.invalid("trailer beyond the largest pack"));
         }
+        reader.reserved_rest()?;
         Ok(footer)
     }
 

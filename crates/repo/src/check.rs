@@ -114,7 +114,7 @@ impl Repository {
     ) -> Result<CheckReport, RepoError> {
         let mut report = CheckReport::default();
         let mut packs = PackTable::list(self, &mut report)?;
-        self.check_index(&mut packs, &mut report)?;
+        self.check_index(options, &mut packs, &mut report)?;
         self.check_snapshots(&mut packs, &mut report, progress)?;
         report.unindexed_packs = packs.unindexed();
         if options.read_data {
@@ -123,7 +123,12 @@ impl Repository {
         Ok(report)
     }
 
-    fn check_index(&self, packs: &mut PackTable, report: &mut CheckReport) -> Result<(), RepoError> {
+    fn check_index(
+        &self,
+        options: &CheckOptions,
+        packs: &mut PackTable,
+        report: &mut CheckReport,
+    ) -> Result<(), RepoError> {
         for segment in self.index.segment_ids()? {
             let mut missing: HashSet<(PackKind, longshore_format::PackId)> = HashSet::new();
             let read = self.index.read_segment(segment, |kind, _, place| {
@@ -132,6 +137,11 @@ impl Repository {
                 }
             });
             let name = names::index_segment(segment);
+            if options.read_data
+                && let Err(error) = self.index.prove_name(segment)
+            {
+                report.damage(&name, error)?;
+            }
             if let Err(error) = read {
                 report.damage(&name, error)?;
             }

@@ -1,12 +1,14 @@
 //! Finding chunks and nodes by id, in bounded memory, and writing level-0 segments.
 
 mod cache;
+mod recent;
 mod segment;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use segment::{IndexedPack, encode_segment};
 
+use crate::pack;
 use crate::{RepoError, io::Io};
 use cache::PageCache;
 use longshore_crypto::RepositoryKeys;
@@ -15,15 +17,18 @@ use longshore_format::{
     index::find_in_page,
     names::{self, PackKind},
 };
+use recent::RecentPacks;
 use segment::OpenSegment;
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
+    Arc, Mutex, MutexGuard, PoisonError, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-/// Memory for heads of segments: filters of about 30 million chunks (4 TiB of unique data). Segments beyond it are not
+/// Memory for heads of segments: filters of about 20 million chunks (3 TiB of unique data). Segments beyond it are not
 /// asked when chunks are written, which costs space and is never wrong; readers open them when needed.
-pub(crate) const HEADS_BYTES_MAX: usize = 48 << 20;
+pub(crate) const HEADS_BYTES_MAX: usize = 64 << 20;
+/// Largest segment: 4 Mi entries of 48 bytes and its head.
+const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 /// Pages kept in memory, of 64 KiB.
 const PAGES_MAX: usize = 192;
 /// Heads read at once when the index is opened.
@@ -36,6 +41,7 @@ pub(crate) struct Index {
     state: RwLock<State>,
     opened: Mutex<bool>,
     pages: Mutex<PageCache>,
+    recent: Mutex<RecentPacks>,
     heads_bytes_max: usize,
     page_reads: AtomicU64,
     has_unheld: AtomicBool,
@@ -57,22 +63,46 @@ impl Index {
             state: RwLock::default(),
             opened: Mutex::new(false),
             pages: Mutex::new(PageCache::new(PAGES_MAX)),
+            recent: Mutex::default(),
             heads_bytes_max,
             page_reads: AtomicU64::new(0),
             has_unheld: AtomicBool::new(false),
         }
     }
 
-    /// Pages read from the store so far.
+    /// Requests made to find ids so far: pages of segments and trailers of packs.
     pub(crate) fn page_reads(&self) -> u64 {
         self.page_reads.load(Relaxed)
     }
 
     /// Looks for an id for deduplication: only segments whose heads are in memory are asked.
     pub(crate) fn find(&self, kind: PackKind, id: &[u8; 32]) -> Result<Option<Place>, RepoError> {
+        if let Some(place) = self.recent().find(kind, id) {
+            return Ok(Some(place));
+        }
         self.ensure_open()?;
-        let segments = self.segments();
-        self.find_in(&segments, kind, id, None)
+        let found = self.find_in(&self.segments(), kind, id, None)?;
+        if let Some(place) = found {
+            self.remember(kind, place);
+        }
+        Ok(found)
+    }
+
+    /// Takes note of all frames of a pack in which one was found.
+    fn remember(&self, kind: PackKind, place: Place) {
+        if self.recent().holds(place.pack) {
+            return;
+        }
+        // Not under the lock: two threads may read one trailer twice. It is only a shortcut, so failing is no failure.
+        let name = names::pack(kind, place.pack);
+        self.page_reads.fetch_add(1, Relaxed);
+        if let Ok((_, trailer)) = pack::read_trailer(&self.io, &self.keys, kind, &name) {
+            self.recent().put(kind, place.pack, &trailer);
+        }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentPacks> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks for an id wherever it may be, leaving out one place that is known to be bad.
@@ -109,7 +139,18 @@ impl Index {
         Ok(listed.iter().filter_map(|object| names::parse_index_segment(&object.name)).collect())
     }
 
-    /// Reads a whole segment and proves every byte of it; calls `each` with every entry.
+    /// Proves that a segment's bytes are those that its name says.
+    pub(crate) fn prove_name(&self, id: SegmentId) -> Result<u64, RepoError> {
+        let name = names::index_segment(id);
+        let bytes = self.io.get(&name, SEGMENT_BYTES_MAX)?;
+        if blake3::hash(&bytes).as_bytes() == &id.0 {
+            Ok(bytes.len() as u64)
+        } else {
+            Err(RepoError::WrongContent { object: name })
+        }
+    }
+
+    /// Opens every seal of a segment; calls `each` with every entry.
     pub(crate) fn read_segment(
         &self,
         id: SegmentId,

@@ -3,6 +3,7 @@
 use crate::{
     RepoError,
     frame::{self, FrameWriter},
+    io::Io,
 };
 use bytes::Bytes;
 use longshore_crypto::{Purpose, RepositoryKeys, SealKey, random_bytes};
@@ -155,7 +156,27 @@ pub(crate) fn open_trailer(
     PackTrailer::decode(plain, footer.trailer_offset_bytes).map_err(RepoError::format(name))
 }
 
+/// Reads footer and trailer of a stored pack, in one request but for packs of very many frames.
+pub(crate) fn read_trailer(
+    io: &Io,
+    keys: &RepositoryKeys,
+    kind: PackKind,
+    name: &str,
+) -> Result<(PackFooter, PackTrailer), RepoError> {
+    let tail = io.get_tail(name, TAIL_BYTES)?;
+    let (footer, key) = open_footer(keys, kind, name, &tail)?;
+    let wanted = footer.trailer_bytes as usize + FOOTER_BYTES;
+    let trailer = if tail.len() >= wanted {
+        let from = tail.len() - wanted;
+        open_trailer(keys, name, &footer, &key, &tail[from..tail.len() - FOOTER_BYTES])?
+    } else {
+        let sealed = io.get_range(name, footer.trailer_offset_bytes.into(), footer.trailer_bytes.into())?;
+        open_trailer(keys, name, &footer, &key, &sealed)?
+    };
+    Ok((footer, trailer))
+}
+
 /// Bytes at the end of a pack that hold footer and, nearly always, the whole trailer.
-pub(crate) const TAIL_BYTES: u64 = 64 << 10;
+const TAIL_BYTES: u64 = 64 << 10;
 /// Bytes of the footer.
 pub(crate) const FOOTER: u64 = FOOTER_BYTES as u64;

@@ -144,25 +144,12 @@ fn read_trailer(
     name: &str,
     size_bytes: u64,
 ) -> Result<PackTrailer, RepoError> {
-    let tail = repository.io.get_tail(name, pack::TAIL_BYTES)?;
-    let (footer, key) = pack::open_footer(&repository.keys, kind, name, &tail)?;
-    if footer.pack_bytes() != size_bytes {
-        return Err(RepoError::WrongContent { object: name.to_owned() });
+    let (footer, trailer) = pack::read_trailer(&repository.io, &repository.keys, kind, name)?;
+    if footer.pack_bytes() == size_bytes {
+        Ok(trailer)
+    } else {
+        Err(RepoError::WrongContent { object: name.to_owned() })
     }
-    let wanted = footer.trailer_bytes as usize + FOOTER_BYTES;
-    if tail.len() >= wanted {
-        let from = tail.len() - wanted;
-        return pack::open_trailer(
-            &repository.keys,
-            name,
-            &footer,
-            &key,
-            &tail[from..tail.len() - FOOTER_BYTES],
-        );
-    }
-    let sealed =
-        repository.io.get_range(name, footer.trailer_offset_bytes.into(), footer.trailer_bytes.into())?;
-    pack::open_trailer(&repository.keys, name, &footer, &key, &sealed)
 }
 
 impl Repository {

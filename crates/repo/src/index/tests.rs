@@ -55,10 +55,10 @@ fn an_index_larger_than_its_memory_still_answers_readers() {
         let from = u64::from(pack) * 1000;
         store_segment(&keys, &io, pack, from..from + 1000);
     }
-    let index = Index::new(keys, io, 6000);
+    let index = Index::new(keys, io, 10_000);
     let wanted = || (0..6000).step_by(500).map(id);
     let for_writers = wanted().filter(|id| index.find(PackKind::Data, id).unwrap().is_some()).count();
     assert!(for_writers > 0 && for_writers < 12, "{for_writers}");
-    assert!(index.state.read().unwrap().heads_bytes <= 6000);
+    assert!(index.state.read().unwrap().heads_bytes <= 10_000);
     assert!(wanted().all(|id| index.find_anywhere(PackKind::Data, &id, None).unwrap().is_some()));
 }

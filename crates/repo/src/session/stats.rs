@@ -17,7 +17,7 @@ pub struct SessionStats {
     pub stored_bytes: u64,
     /// Packs stored.
     pub packs: u64,
-    /// Index pages that were read to find chunks.
+    /// Requests that were made to find chunks: pages of the index and trailers of packs.
     pub index_page_reads: u64,
 }
 

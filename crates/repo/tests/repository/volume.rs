@@ -183,3 +183,25 @@ fn spans_kept_from_the_parent_need_no_reading() {
     assert_eq!(second.snapshot().record.content, first.snapshot().record.content);
     assert_eq!(second.snapshot().record.stats.chunks, 0);
 }
+
+/// Finding known chunks costs requests by the pack, not by the chunk.
+#[test]
+fn known_content_is_found_in_few_requests() {
+    let (store, repository) = small_packs();
+    let volume = noise(11, 24 << 20);
+    back_up(&repository, "one", run_id(1), &volume, None).unwrap();
+    let repository = open(&store).unwrap();
+    let identity = pvc("two");
+    let session = repository
+        .begin_backup(repository.source_id(&identity), run_id(2), BackupOptions::default())
+        .unwrap();
+    let splitter = repository.volume_splitter();
+    let mut at = 0;
+    for piece in splitter.split_span(&volume) {
+        session.put_chunk(&volume[at..at + piece.length_bytes], None).unwrap();
+        at += piece.length_bytes;
+    }
+    let stats = session.stats();
+    assert_eq!(stats.new_chunks, 0);
+    assert!(stats.chunks > 130 && stats.index_page_reads < 40, "{stats:?}");
+}
