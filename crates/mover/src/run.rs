@@ -65,6 +65,7 @@ pub fn run_backup(
         return Ok(BackupOutcome { snapshot, already_committed: true, failures: Report::default() });
     }
     let parent = repository.latest_of(source)?;
+    tracing::info!(run = %request.run, parent = parent.as_ref().map(|parent| parent.id().to_string()), "reading the source");
     let session = repository.begin_backup(source, request.run, BackupOptions::default())?;
     let is_folder = std::fs::metadata(request.path).is_ok_and(|status| status.is_dir());
     let stored = match is_folder {
@@ -77,6 +78,7 @@ pub fn run_backup(
     }
     control.check()?;
     control.set_stage(Stage::Finishing);
+    tracing::info!(run = %request.run, read_bytes = stored.stats.read_bytes, "making the snapshot durable");
     let draft = SnapshotDraft {
         source: request.source.clone(),
         started_at,
@@ -196,6 +198,7 @@ pub fn run_restore(
     control: &Control,
 ) -> Result<RestoreTotals, MoverError> {
     let status = std::fs::metadata(path);
+    tracing::info!(snapshot = %snapshot.id(), size_bytes = snapshot.record.content.size_bytes(), "writing the target");
     match snapshot.record.content {
         Content::Volume { size_bytes, .. } => {
             if status.is_ok_and(|status| status.is_dir()) {

@@ -5,9 +5,19 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Control, MoverError};
 
+/// Most workers of one pipeline: each holds buffers, and memory must not grow with the machine.
+const WORKERS_MAX: usize = 8;
+/// Most batches of chunks that are fetched at once; fetching is parallel in itself, and each batch holds up to 60 MiB.
+const FETCHERS_MAX: usize = 2;
+
 /// Threads for work that keeps a processor busy: one a core.
 pub fn worker_count() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get)
+    std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get).min(WORKERS_MAX)
+}
+
+/// Threads that fetch batches of chunks.
+pub(crate) fn fetcher_count() -> usize {
+    worker_count().min(FETCHERS_MAX)
 }
 
 /// Calls `work` once for each number below `count`, from `threads` threads, each with its own state from `start`. Numbers are

@@ -13,7 +13,7 @@ use super::file::{FileJob, FileWorker};
 use super::{Counters, RestoreTotals};
 use crate::entry::to_volume;
 use crate::failures::Failures;
-use crate::workers::worker_count;
+use crate::workers::fetcher_count;
 use crate::{Control, MoverError};
 
 /// Files of one batch: enough that files of one pack are fetched together, few enough that all can be open.
@@ -43,7 +43,7 @@ pub fn restore_tree(
     control.set_stage(Stage::Transferring);
     let failures = Failures::default();
     let counters = Counters::default();
-    let (batches, work) = bounded(worker_count());
+    let (batches, work) = bounded(fetcher_count());
     let mut walk = Walk {
         source,
         target,
@@ -59,7 +59,7 @@ pub fn restore_tree(
     let worker = FileWorker { repository, reader: source, control, failures: &failures, counters: &counters };
     let broken = Mutex::new(None);
     let walked = std::thread::scope(|scope| {
-        for _ in 0..worker_count() {
+        for _ in 0..fetcher_count() {
             let work = work.clone();
             let (worker, broken) = (&worker, &broken);
             scope.spawn(move || {

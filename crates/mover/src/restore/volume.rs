@@ -5,7 +5,7 @@ use longshore_repo::{ChunkRef, Repository, Run, SPAN_BYTES, VolumeReader};
 use longshore_volume::{AlignedBuffer, BlockWriter};
 
 use super::{Counters, Halt, RestoreTotals, WINDOW_BYTES, is_zero, read_error};
-use crate::workers::{for_each_number, worker_count};
+use crate::workers::{fetcher_count, for_each_number};
 use crate::{Control, MoverError};
 
 /// Writes `source` to `target`, in spans that are worked on in parallel, and returns when all of it is durable.
@@ -26,7 +26,7 @@ pub fn restore_volume(
     control.set_stage(Stage::Transferring);
     let restore = Restore { repository, source, target, control, counters: Counters::default() };
     let start = || AlignedBuffer::new(WINDOW_BYTES);
-    for_each_number(worker_count(), source.span_count(), control, start, |window, span| {
+    for_each_number(fetcher_count(), source.span_count(), control, start, |window, span| {
         restore.span(window, span)
     })?;
     control.set_stage(Stage::Finishing);
