@@ -1,5 +1,7 @@
 //! What a person wants to see when a scenario failed.
 
+use serde_json::Value;
+
 use crate::cluster::Cluster;
 use crate::installation::{OPERATOR_NAMESPACE, PROTECTED_NAMESPACE};
 
@@ -9,7 +11,7 @@ pub(crate) fn of(cluster: &Cluster, namespace: &str) -> String {
     let parts = [
         format!("--- {} {namespace}", cluster.lab.name),
         ask(&["-n", namespace, "get", "vsb,vsr,pvc,volumesnapshot,pods"]),
-        ask(&["-n", namespace, "get", "events", "--sort-by=.lastTimestamp"]),
+        ask(&["-n", namespace, "get", "events", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"]),
         format!("--- {} {PROTECTED_NAMESPACE}", cluster.lab.name),
         ask(&["-n", PROTECTED_NAMESPACE, "get", "jobs,pods,pvc,volumesnapshot"]),
         format!("--- {} operator", cluster.lab.name),
@@ -21,11 +23,17 @@ pub(crate) fn of(cluster: &Cluster, namespace: &str) -> String {
     parts.join("\n")
 }
 
-/// The operator's last lines that are not only noise of trace level.
+/// What the operator last said of the namespace's runs, without the noise of trace level.
 fn last_lines(log: &str, namespace: &str) -> String {
-    let told = log.lines().filter(|line| {
-        !line.contains("\"TRACE\"") && !line.contains("\"DEBUG\"") || line.contains(namespace) && line.len() < 1000
+    let told = log.lines().filter(|line| line.contains(namespace)).filter_map(|line| {
+        let entry: Value = serde_json::from_str(line).ok()?;
+        let noise = matches!(entry["level"].as_str(), Some("TRACE" | "DEBUG"));
+        let mut fields = entry.as_object()?.clone();
+        for known in ["span", "spans", "target", "level"] {
+            fields.remove(known);
+        }
+        (!noise).then(|| Value::from(fields).to_string())
     });
-    let lines: Vec<&str> = told.collect();
-    lines[lines.len().saturating_sub(25)..].join("\n")
+    let lines: Vec<String> = told.collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
 }

@@ -49,7 +49,7 @@ static SITE: OnceLock<std::result::Result<Site, String>> = OnceLock::new();
 /// # Errors
 /// When the lab is not up, or the installation fails.
 pub fn site() -> Result<&'static Site> {
-    SITE.get_or_init(|| Site::prepare().map_err(|error| format!("{error:?}")))
+    SITE.get_or_init(|| Site::prepare().map_err(|error| format!("{error:#}")))
         .as_ref()
         .map_err(|error| anyhow::anyhow!("the installation failed: {error}"))
 }
@@ -64,9 +64,11 @@ impl Site {
         let lab = Lab::open(&Silent)?;
         let minio = lab.minio();
         let [origin, fresh] = [ClusterName::Origin, ClusterName::Fresh].map(|name| lab.cluster(name));
+        let down: Vec<String> = [&origin, &fresh].into_iter().flat_map(what_is_down).collect();
         ensure!(
-            minio.is_running() && origin.is_healthy() && fresh.is_healthy(),
-            "the lab is not up: run `cargo xtask lab up` (`cargo xtask test` does it by itself)"
+            minio.is_running() && down.is_empty(),
+            "the lab is not up: run `cargo xtask lab up` (`cargo xtask test` does it by itself); down: {}",
+            down.join(", ")
         );
         let (origin, fresh) = (Cluster::connect(origin)?, Cluster::connect(fresh)?);
         let archive = lab.longshore_archive(&Silent)?;
@@ -132,6 +134,17 @@ impl Site {
         ensure!(living.next().is_none(), "more than one operator runs");
         Ok(pod)
     }
+}
+
+/// The parts of a cluster that do not run, or the cluster's name when nothing does.
+fn what_is_down(cluster: &longshore_lab::Cluster) -> Vec<String> {
+    if cluster.is_healthy() {
+        return Vec::new();
+    }
+    let components = cluster.components().unwrap_or_default();
+    let down = components.iter().filter(|(_, process)| process.is_none());
+    let names: Vec<String> = down.map(|(name, _)| format!("{}: {name}", cluster.name)).collect();
+    if names.is_empty() { vec![cluster.name.to_string()] } else { names }
 }
 
 /// What an earlier run left: its scenarios' namespaces, and Secrets in the protected ones.

@@ -28,5 +28,5 @@ pub use installation::{
 };
 pub use kinds::Kind;
 pub use run::{Run, condition, has_reason, phase, reasons, text};
-pub use scenario::Scenario;
+pub use scenario::{Failure, Outcome, Scenario};
 pub use wait::{SETTLE, SHORT, WORK, eventually};

@@ -1,5 +1,6 @@
 //! One scenario: its own namespaces, Secret and bucket, and an end that proves that nothing is left.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
@@ -13,6 +14,19 @@ use crate::run::{Run, text};
 use crate::storage::{Bucket, Repository};
 use crate::wait::SETTLE;
 use crate::{diagnosis, leftovers, tree};
+
+/// How a scenario ended.
+pub type Outcome = std::result::Result<(), Failure>;
+
+/// Why a scenario failed: the causes, without the trace that the test runner would print of an error of anyhow.
+pub struct Failure(anyhow::Error);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let causes: Vec<String> = self.0.chain().map(ToString::to_string).collect();
+        f.write_str(&causes.join("\n  because: "))
+    }
+}
 
 /// Scenarios that disturb all others (they kill the operator, stop the store, break the driver) hold it alone.
 static PEACE: RwLock<()> = RwLock::new(());
@@ -38,18 +52,18 @@ impl Scenario {
     ///
     /// # Errors
     /// What went wrong, with the state of the clusters; or what was left behind.
-    pub fn play(topic: &str, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+    pub fn play(topic: &str, body: impl FnOnce(&Self) -> Result<()>) -> Outcome {
         let _peace = PEACE.read().unwrap_or_else(PoisonError::into_inner);
-        Self::begin(topic)?.tell(body)
+        Self::begin(topic).and_then(|scenario| scenario.tell(body)).map_err(Failure)
     }
 
     /// Plays a scenario while no other one runs.
     ///
     /// # Errors
     /// As [`Self::play`].
-    pub fn play_alone(topic: &str, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+    pub fn play_alone(topic: &str, body: impl FnOnce(&Self) -> Result<()>) -> Outcome {
         let _peace = PEACE.write().unwrap_or_else(PoisonError::into_inner);
-        Self::begin(topic)?.tell(body)
+        Self::begin(topic).and_then(|scenario| scenario.tell(body)).map_err(Failure)
     }
 
     fn begin(topic: &str) -> Result<Self> {
@@ -75,7 +89,8 @@ impl Scenario {
         let outcome = body(self).and_then(|()| self.end().context("the scenario itself went well"));
         outcome.map_err(|error| {
             let states = [&self.site.origin, &self.site.fresh].map(|cluster| diagnosis::of(cluster, &self.namespace));
-            error.context(states.join("\n")).context(format!("scenario {} failed", self.namespace))
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            anyhow::anyhow!("{}\n{}", causes.join("\n  because: "), states.join("\n"))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Secrets and stores that do not work: each has its own reason, found before a byte of the volume is read.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{
+use longshore_e2e::{Outcome, 
     PROTECTED_NAMESPACE, Run, SHORT, Scenario, Snapshot, VolumeMode, condition, kinds, storage::Bucket,
 };
 use longshore_lab::HOST_ADDRESS;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const CLOSED_PORT: u16 = 9;
 
 #[test]
-fn vsm_8_each_fault_of_secret_or_store_has_its_own_reason() -> Result<()> {
+fn vsm_8_each_fault_of_secret_or_store_has_its_own_reason() -> Outcome {
     Scenario::play("credentials", |scenario| {
         let snapshot = prepare(scenario)?;
         // The repository must be there, so that a wrong password meets one.
@@ -39,7 +39,7 @@ fn vsm_8_each_fault_of_secret_or_store_has_its_own_reason() -> Result<()> {
 }
 
 #[test]
-fn vsm_8_each_missing_key_of_the_secret_is_named() -> Result<()> {
+fn vsm_8_each_missing_key_of_the_secret_is_named() -> Outcome {
     Scenario::play("keys", |scenario| {
         let snapshot = prepare(scenario)?;
         let keys = ["RESTIC_REPOSITORY", "RESTIC_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
@@ -67,7 +67,7 @@ fn vsm_8_each_missing_key_of_the_secret_is_named() -> Result<()> {
 }
 
 #[test]
-fn vsm_8_a_backup_waits_for_its_secret_and_starts_when_it_comes() -> Result<()> {
+fn vsm_8_a_backup_waits_for_its_secret_and_starts_when_it_comes() -> Outcome {
     Scenario::play("late-secret", |scenario| {
         let snapshot = prepare(scenario)?;
         let origin = &scenario.site.origin;
@@ -81,7 +81,7 @@ fn vsm_8_a_backup_waits_for_its_secret_and_starts_when_it_comes() -> Result<()> 
 }
 
 #[test]
-fn vsm_8_an_endpoint_that_is_down_is_tried_again_and_named() -> Result<()> {
+fn vsm_8_an_endpoint_that_is_down_is_tried_again_and_named() -> Outcome {
     Scenario::play("endpoint", |scenario| {
         let snapshot = prepare(scenario)?;
         let mut data = scenario.credentials()?;
@@ -95,7 +95,7 @@ fn vsm_8_an_endpoint_that_is_down_is_tried_again_and_named() -> Result<()> {
 }
 
 #[test]
-fn vsm_8_a_certificate_is_trusted_only_through_the_secrets_authority() -> Result<()> {
+fn vsm_8_a_certificate_is_trusted_only_through_the_secrets_authority() -> Outcome {
     Scenario::play("tls", |scenario| {
         let snapshot = prepare(scenario)?;
         let store = scenario.site.lab.start_minio_tls()?;
@@ -144,7 +144,7 @@ fn failed_before_reading(run: &Run, reason: &str) -> Result<Value> {
 }
 
 #[test]
-fn a_repository_is_never_made_beside_foreign_objects_nor_by_a_restore() -> Result<()> {
+fn a_repository_is_never_made_beside_foreign_objects_nor_by_a_restore() -> Outcome {
     Scenario::play("foreign", |scenario| {
         let snapshot = prepare(scenario)?;
         let backup = scenario.back_up("good", &snapshot)?.completed()?;

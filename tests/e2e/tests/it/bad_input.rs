@@ -1,14 +1,14 @@
 //! Backups that ask for what cannot be had.
 
 use anyhow::{Result, ensure};
-use longshore_e2e::{
+use longshore_e2e::{Outcome, 
     OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, Run, SHORT, Scenario, VolumeMode, condition, kinds, text,
 };
 use longshore_lab::DEFAULT_DRIVER;
 use serde_json::{Value, json};
 
 #[test]
-fn vsm_7_each_missing_or_wrong_field_of_a_backup_has_its_own_reason() -> Result<()> {
+fn vsm_7_each_missing_or_wrong_field_of_a_backup_has_its_own_reason() -> Outcome {
     Scenario::play("backup-fields", |scenario| {
         scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "echo some > /data/file")?;
         let snapshot = scenario.snapshot("first", "data")?;
@@ -60,7 +60,7 @@ fn stays_as_it_is(run: &Run) -> Result<()> {
 }
 
 #[test]
-fn vsm_7_a_namespace_cannot_back_up_the_snapshot_of_another() -> Result<()> {
+fn vsm_7_a_namespace_cannot_back_up_the_snapshot_of_another() -> Outcome {
     Scenario::play("deputy", |scenario| {
         let origin = &scenario.site.origin;
         scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "echo mine > /data/file")?;
@@ -76,7 +76,7 @@ fn vsm_7_a_namespace_cannot_back_up_the_snapshot_of_another() -> Result<()> {
 }
 
 #[test]
-fn vsm_7_a_snapshot_that_is_not_ready_is_waited_for_and_the_run_can_be_deleted() -> Result<()> {
+fn vsm_7_a_snapshot_that_is_not_ready_is_waited_for_and_the_run_can_be_deleted() -> Outcome {
     Scenario::play("unready", |scenario| {
         let origin = &scenario.site.origin;
         let namespace = &scenario.namespace;

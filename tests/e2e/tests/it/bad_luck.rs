@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::processes::{self, Mover};
-use longshore_e2e::{
+use longshore_e2e::{Outcome, 
     PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Run, SETTLE, SHORT, Scenario, Snapshot, VolumeMode, WORK, eventually, kinds,
     phase, tree,
 };
@@ -47,7 +47,7 @@ fn check_restores(scenario: &Scenario, backup: &Run, before: &str) -> Result<()>
 }
 
 #[test]
-fn vsm_11_a_mover_killed_in_the_middle_of_a_backup_starts_again_and_completes() -> Result<()> {
+fn vsm_11_a_mover_killed_in_the_middle_of_a_backup_starts_again_and_completes() -> Outcome {
     Scenario::play("mover-killed", |scenario| {
         let (before, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?;
@@ -57,7 +57,7 @@ fn vsm_11_a_mover_killed_in_the_middle_of_a_backup_starts_again_and_completes() 
 }
 
 #[test]
-fn vsm_11_a_mover_killed_in_the_middle_of_a_restore_starts_again_and_completes() -> Result<()> {
+fn vsm_11_a_mover_killed_in_the_middle_of_a_restore_starts_again_and_completes() -> Outcome {
     Scenario::play("restorer-killed", |scenario| {
         let (before, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?.completed()?;
@@ -72,7 +72,7 @@ fn vsm_11_a_mover_killed_in_the_middle_of_a_restore_starts_again_and_completes()
 }
 
 #[test]
-fn vsm_11_an_evicted_mover_starts_again_and_completes() -> Result<()> {
+fn vsm_11_an_evicted_mover_starts_again_and_completes() -> Outcome {
     Scenario::play("evicted", |scenario| {
         let (before, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?;
@@ -84,7 +84,7 @@ fn vsm_11_an_evicted_mover_starts_again_and_completes() -> Result<()> {
 }
 
 #[test]
-fn vsm_11_a_quota_that_forbids_the_mover_is_named_and_waited_for() -> Result<()> {
+fn vsm_11_a_quota_that_forbids_the_mover_is_named_and_waited_for() -> Outcome {
     Scenario::play("quota", |scenario| {
         let origin = &scenario.site.origin;
         scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "seq 1 1000 > /data/numbers; sync")?;
@@ -106,7 +106,7 @@ fn vsm_11_a_quota_that_forbids_the_mover_is_named_and_waited_for() -> Result<()>
 }
 
 #[test]
-fn vsm_11_backups_deleted_at_work_leave_nothing_and_the_repository_sound() -> Result<()> {
+fn vsm_11_backups_deleted_at_work_leave_nothing_and_the_repository_sound() -> Outcome {
     Scenario::play("backup-deleted", |scenario| {
         let (_, snapshot) = large(scenario)?;
         scenario.back_up("whole", &snapshot)?.completed()?;
@@ -130,7 +130,7 @@ fn vsm_11_backups_deleted_at_work_leave_nothing_and_the_repository_sound() -> Re
 }
 
 #[test]
-fn vsm_11_restores_deleted_at_work_leave_nothing() -> Result<()> {
+fn vsm_11_restores_deleted_at_work_leave_nothing() -> Outcome {
     Scenario::play("restore-deleted", |scenario| {
         let (_, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?.completed()?;
@@ -154,7 +154,7 @@ fn vsm_11_restores_deleted_at_work_leave_nothing() -> Result<()> {
 }
 
 #[test]
-fn vsm_11_an_applications_namespace_goes_while_its_backup_is_at_work() -> Result<()> {
+fn vsm_11_an_applications_namespace_goes_while_its_backup_is_at_work() -> Outcome {
     Scenario::play("namespace-deleted", |scenario| {
         let (_, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?;
@@ -165,7 +165,7 @@ fn vsm_11_an_applications_namespace_goes_while_its_backup_is_at_work() -> Result
 }
 
 #[test]
-fn a_store_that_stops_in_the_middle_and_comes_back_is_waited_for() -> Result<()> {
+fn a_store_that_stops_in_the_middle_and_comes_back_is_waited_for() -> Outcome {
     Scenario::play_alone("store-stops", |scenario| {
         let (before, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?;
@@ -183,7 +183,7 @@ fn a_store_that_stops_in_the_middle_and_comes_back_is_waited_for() -> Result<()>
 }
 
 #[test]
-fn a_storage_that_fails_and_dawdles_is_tried_again() -> Result<()> {
+fn a_storage_that_fails_and_dawdles_is_tried_again() -> Outcome {
     Scenario::play_alone("driver-faults", |scenario| {
         let before =
             scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "seq 1 1000 > /data/numbers; sync")?;
@@ -215,7 +215,7 @@ fn a_storage_that_fails_and_dawdles_is_tried_again() -> Result<()> {
 }
 
 #[test]
-fn a_mover_whose_pod_is_deleted_after_its_commit_only_reports_it_again() -> Result<()> {
+fn a_mover_whose_pod_is_deleted_after_its_commit_only_reports_it_again() -> Outcome {
     Scenario::play("result-lost", |scenario| {
         let (before, snapshot) = large(scenario)?;
         let backup = scenario.back_up("first", &snapshot)?;

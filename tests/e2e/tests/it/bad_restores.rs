@@ -1,11 +1,11 @@
 //! Restores that ask for what cannot be had, or must not be had.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{PROTECTED_NAMESPACE, Scenario, VolumeMode, allowed_pair, kinds, text, tree};
+use longshore_e2e::{Outcome, PROTECTED_NAMESPACE, Scenario, VolumeMode, allowed_pair, kinds, text, tree};
 use serde_json::{Value, json};
 
 #[test]
-fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Result<()> {
+fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcome {
     Scenario::play("restore-fields", |scenario| {
         let fresh = &scenario.site.fresh;
         let backup = made(scenario, VolumeMode::Block, "head -c 8000000 /dev/urandom > /dev/disk; sync")?;
@@ -63,7 +63,7 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Result
 }
 
 #[test]
-fn a_tree_that_does_not_fit_its_new_volume_fails_by_name() -> Result<()> {
+fn a_tree_that_does_not_fit_its_new_volume_fails_by_name() -> Outcome {
     Scenario::play("small-tree", |scenario| {
         let backup =
             made(scenario, VolumeMode::Filesystem, "head -c 24000000 /dev/urandom > /data/random; sync")?;
@@ -77,7 +77,7 @@ fn a_tree_that_does_not_fit_its_new_volume_fails_by_name() -> Result<()> {
 }
 
 #[test]
-fn a_class_whose_driver_takes_no_snapshots_is_refused_before_data_moves() -> Result<()> {
+fn a_class_whose_driver_takes_no_snapshots_is_refused_before_data_moves() -> Outcome {
     Scenario::play("no-snapshots", |scenario| {
         let fresh = &scenario.site.fresh;
         let class = format!("{}-plain", scenario.namespace);
@@ -98,7 +98,7 @@ fn a_class_whose_driver_takes_no_snapshots_is_refused_before_data_moves() -> Res
 }
 
 #[test]
-fn a_point_of_another_namespace_is_restored_only_where_an_administrator_allowed_it() -> Result<()> {
+fn a_point_of_another_namespace_is_restored_only_where_an_administrator_allowed_it() -> Outcome {
     Scenario::play("allowed", |scenario| {
         let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
         let (source, target) = allowed_pair(&scenario.site.run);

@@ -1,12 +1,12 @@
 //! What the bucket holds, and what it does not tell.
 
 use anyhow::{Result, ensure};
-use longshore_e2e::{Scenario, VolumeMode, application, storage::Bucket};
+use longshore_e2e::{Outcome, Scenario, VolumeMode, application, storage::Bucket};
 
 const MARK: &str = "eingeweihte-wissen-was-hier-steht";
 
 #[test]
-fn vsm_1_no_known_string_is_in_any_object_of_the_bucket() -> Result<()> {
+fn vsm_1_no_known_string_is_in_any_object_of_the_bucket() -> Outcome {
     Scenario::play("ciphertext", |scenario| {
         let script = format!(
             "cd /data; for i in $(seq 1 400); do echo '{MARK}'; done > text; mkdir name-{MARK}; echo {MARK} > name-{MARK}/x; \
@@ -46,7 +46,7 @@ fn search(bucket: &Bucket, known: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn vsm_1_two_claims_of_equal_content_are_stored_once() -> Result<()> {
+fn vsm_1_two_claims_of_equal_content_are_stored_once() -> Outcome {
     Scenario::play("twins", |scenario| {
         let origin = &scenario.site.origin;
         let script = "head -c 24000000 /dev/urandom > /data/random; sync";
@@ -75,7 +75,7 @@ fn vsm_1_two_claims_of_equal_content_are_stored_once() -> Result<()> {
 }
 
 #[test]
-fn vsm_1_a_compressible_claim_is_stored_smaller_than_half() -> Result<()> {
+fn vsm_1_a_compressible_claim_is_stored_smaller_than_half() -> Outcome {
     Scenario::play("compressible", |scenario| {
         let script = "seq 1 4000000 > /data/numbers; stat -c %s /data/numbers; sync";
         scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "64Mi", script)?;

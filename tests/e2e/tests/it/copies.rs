@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::audit::{self, Request};
-use longshore_e2e::{Cluster, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, kinds, text};
+use longshore_e2e::{Outcome, Cluster, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, kinds, text};
 use serde_json::{Value, json};
 
 #[test]
-fn vsm_9_vsm_12_vsm_16_copies_are_made_in_order_and_the_mover_mounts_the_last() -> Result<()> {
+fn vsm_9_vsm_12_vsm_16_copies_are_made_in_order_and_the_mover_mounts_the_last() -> Outcome {
     Scenario::play("copies", |scenario| {
         let origin = &scenario.site.origin;
         scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "echo some > /data/file")?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Cluster, SETTLE, SHORT, Scenario, VolumeMode, eventually, kinds};
+use longshore_e2e::{Outcome, Cluster, SETTLE, SHORT, Scenario, VolumeMode, eventually, kinds};
 use longshore_lab::{Image, Silent, packages};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ const IMAGE: &str = "localhost/postgres:dev";
 const USER: u32 = 65534;
 
 #[test]
-fn vsm_22_rows_of_a_postgresql_are_there_after_the_restore() -> Result<()> {
+fn vsm_22_rows_of_a_postgresql_are_there_after_the_restore() -> Outcome {
     Scenario::play("database", |scenario| {
         let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
         let archive = image(scenario)?;

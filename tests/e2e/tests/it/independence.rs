@@ -1,14 +1,14 @@
 //! What a restore may rely on, and what not: the backup's object, its cluster, its storage.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{
+use longshore_e2e::{Outcome, 
     PROTECTED_NAMESPACE, SETTLE, Scenario, VolumeMode, application, eventually, kinds, storage, text, tree,
 };
 use longshore_lab::{DriverOptions, Silent};
 use serde_json::{Value, json};
 
 #[test]
-fn vsm_2_vsm_14_vsm_18_a_restore_needs_only_the_stored_backup_object_and_the_bucket() -> Result<()> {
+fn vsm_2_vsm_14_vsm_18_a_restore_needs_only_the_stored_backup_object_and_the_bucket() -> Outcome {
     Scenario::play("stored-object", |scenario| {
         let mode = VolumeMode::Filesystem;
         let before = scenario.fill("data", "lab-ext4", mode, "96Mi", tree::NASTY)?;
@@ -75,7 +75,7 @@ fn bind_as_a_plugin_does(scenario: &Scenario, restored: &Value) -> Result<()> {
 }
 
 #[test]
-fn vsm_23_a_volume_moves_to_a_storage_of_another_name_that_keeps_volumes_with_snapshots() -> Result<()> {
+fn vsm_23_a_volume_moves_to_a_storage_of_another_name_that_keeps_volumes_with_snapshots() -> Outcome {
     Scenario::play("other-storage", |scenario| {
         let fresh = &scenario.site.fresh;
         let options = DriverOptions {
@@ -120,7 +120,7 @@ fn vsm_23_a_volume_moves_to_a_storage_of_another_name_that_keeps_volumes_with_sn
 }
 
 #[test]
-fn vsm_14_a_restore_needs_nothing_but_what_the_repository_lists() -> Result<()> {
+fn vsm_14_a_restore_needs_nothing_but_what_the_repository_lists() -> Outcome {
     Scenario::play("listed", |scenario| {
         let mode = VolumeMode::Block;
         let before = scenario.fill("data", "lab-ext4", mode, "48Mi", tree::NASTY_DEVICE)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use longshore_e2e::{
+use longshore_e2e::{Outcome, 
     Cluster, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, WORK, audit, eventually, kinds, phase, processes, tree,
 };
 use serde_json::Value;
@@ -13,7 +13,7 @@ const BACKUP_MOMENTS: &[&str] = &["created", "VolumeSnapshotContent", "Persisten
 const RESTORE_MOMENTS: &[&str] = &["created", "PersistentVolumeClaim", "mover", "VolumeSnapshot", "SnapshotRestoreDone"];
 
 #[test]
-fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() -> Result<()> {
+fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() -> Outcome {
     Scenario::play_alone("operator-killed", |scenario| {
         let site = scenario.site;
         let mode = VolumeMode::Filesystem;

@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use longshore_e2e::{Run, Scenario, VolumeMode, audit, kinds, phase};
+use longshore_e2e::{Outcome, Run, Scenario, VolumeMode, audit, kinds, phase};
 use serde_json::Value;
 
 /// Requests that one backup may cost, progress and log streams aside.
 const REQUESTS_MAX: usize = 60;
 
 #[test]
-fn vsm_10_a_backup_costs_few_requests_and_seconds_beside_moving_the_data() -> Result<()> {
+fn vsm_10_a_backup_costs_few_requests_and_seconds_beside_moving_the_data() -> Outcome {
     Scenario::play_alone("overhead", |scenario| {
         let origin = &scenario.site.origin;
         let script = "head -c 16000000 /dev/urandom > /data/random; sync";

@@ -1,26 +1,26 @@
 //! The whole road: a snapshot leaves one cluster and comes back in another.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Cluster, Run, SETTLE, Scenario, VolumeMode, condition, eventually, kinds, storage, text, tree};
+use longshore_e2e::{Outcome, Cluster, Run, SETTLE, Scenario, VolumeMode, condition, eventually, kinds, storage, text, tree};
 use longshore_lab::DEFAULT_DRIVER;
 use serde_json::{Value, json};
 
 #[test]
-fn vsm_1_vsm_10_vsm_13_vsm_15_vsm_20_vsm_21_an_ext4_tree_comes_back_in_a_fresh_cluster() -> Result<()> {
+fn vsm_1_vsm_10_vsm_13_vsm_15_vsm_20_vsm_21_an_ext4_tree_comes_back_in_a_fresh_cluster() -> Outcome {
     Scenario::play("ext4", |scenario| {
         whole_road(scenario, "lab-ext4", VolumeMode::Filesystem, "96Mi", tree::NASTY)
     })
 }
 
 #[test]
-fn vsm_1_vsm_20_vsm_21_an_xfs_tree_comes_back_in_a_fresh_cluster() -> Result<()> {
+fn vsm_1_vsm_20_vsm_21_an_xfs_tree_comes_back_in_a_fresh_cluster() -> Outcome {
     Scenario::play("xfs", |scenario| {
         whole_road(scenario, "lab-xfs", VolumeMode::Filesystem, "320Mi", tree::NASTY)
     })
 }
 
 #[test]
-fn vsm_1_vsm_20_vsm_21_a_device_comes_back_in_a_fresh_cluster() -> Result<()> {
+fn vsm_1_vsm_20_vsm_21_a_device_comes_back_in_a_fresh_cluster() -> Outcome {
     Scenario::play("block", |scenario| {
         whole_road(scenario, "lab-ext4", VolumeMode::Block, "64Mi", tree::NASTY_DEVICE)
     })

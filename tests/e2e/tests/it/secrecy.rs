@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Cluster, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, Scenario, VolumeMode, audit, kinds};
+use longshore_e2e::{Outcome, Cluster, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, Scenario, VolumeMode, audit, kinds};
 use serde_json::Value;
 
 #[test]
-fn no_secret_is_in_any_log_event_status_or_job_at_trace_level() -> Result<()> {
+fn no_secret_is_in_any_log_event_status_or_job_at_trace_level() -> Outcome {
     Scenario::play("secrecy", |scenario| {
         let site = scenario.site;
         let logs = MoverLogs::begin(&scenario.namespace)?;
