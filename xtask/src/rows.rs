@@ -26,7 +26,15 @@ struct Row {
 
 /// How each test ended when it last ran, by name.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Results(BTreeMap<String, String>);
+pub struct Results {
+    ends: BTreeMap<String, String>,
+    /// Tests of this run that passed.
+    #[serde(skip)]
+    pub passed: usize,
+    /// Tests of this run that failed.
+    #[serde(skip)]
+    pub failed: usize,
+}
 
 impl Results {
     fn path() -> Result<PathBuf> {
@@ -52,7 +60,12 @@ impl Results {
         if let Some((name, end)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
             && (end == "ok" || end.starts_with("FAILED"))
         {
-            self.0.insert(name.to_owned(), end.to_owned());
+            if end == "ok" {
+                self.passed += 1;
+            } else {
+                self.failed += 1;
+            }
+            self.ends.insert(name.to_owned(), end.to_owned());
         }
     }
 
@@ -82,7 +95,7 @@ pub fn print() -> Result<()> {
         let piece = needle(&row.id);
         let proofs: Vec<&String> = tests.iter().filter(|name| carries(name, &piece)).collect();
         for name in &proofs {
-            let last = results.0.iter().find(|(full, _)| full.rsplit("::").next() == Some(name.as_str()));
+            let last = results.ends.iter().find(|(full, _)| full.rsplit("::").next() == Some(name.as_str()));
             println!("{:<7} {:<90} {}", row.id, name, last.map_or("not run yet", |(_, end)| end.as_str()));
         }
         if proofs.is_empty() {
@@ -152,6 +165,6 @@ mod tests {
         results.note("test scenarios::vsm_1_moves ... ok");
         results.note("test result: ok. 3 passed; 0 failed");
         results.note("test broken ... FAILED");
-        assert_eq!(results.0.len(), 2);
+        assert_eq!((results.ends.len(), results.passed, results.failed), (2, 1, 1));
     }
 }

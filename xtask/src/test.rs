@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         )
     })?;
     if arguments.quick {
-        return results.save();
+        return close(&results);
     }
     steps.run("packages and programs of the lab", || lab::open().map(drop))?;
     steps.run("chart", chart::check)?;
@@ -64,9 +64,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cargo_test(&mut results, &words)
     });
     steps.run("lab down", lab::down_after_tests)?;
-    results.save()?;
     scenarios?;
-    rows::print()
+    rows::print()?;
+    close(&results)
+}
+
+/// Keeps the results and ends with the sum of all test runners.
+fn close(results: &Results) -> Result<()> {
+    results.save()?;
+    println!("{} passed, {} failed", results.passed, results.failed);
+    Ok(())
 }
 
 /// Runs `cargo test` with `words`, shows its output and takes note of each test's result.
