@@ -15,6 +15,7 @@
 pub mod children;
 pub mod cluster;
 pub mod followers;
+pub mod gauges;
 pub mod kinds;
 pub mod leader;
 pub mod mover;
@@ -28,5 +29,6 @@ pub mod reference;
 pub mod runner;
 pub mod slots;
 pub mod status;
+pub mod sweep;
 pub mod temporary;
 pub mod watches;

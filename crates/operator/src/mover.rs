@@ -275,3 +275,6 @@ pub fn claim_warning(uid: Option<&str>, warnings: &[Arc<Event>]) -> Option<Strin
         .max_by_key(|event| event_time(event))
         .and_then(|event| event.message.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,7 @@ async fn lead(
     let keepers = Controller { kind: "keeper", store: stores.contents.clone(), woken: wakes.keepers };
     let all = async {
         tokio::join!(
+            crate::gauges::keep_true(context.clone(), shutdown.clone()),
             runner::run(backups, context.clone(), shutdown.clone(), kinds::backup::reconcile),
             runner::run(restores, context.clone(), shutdown.clone(), kinds::restore::reconcile),
             runner::run(keepers, context.clone(), shutdown.clone(), kinds::keeper::reconcile),

@@ -38,7 +38,12 @@ macro_rules! reasons {
 }
 
 reasons! {
-    SpecIncomplete => ("A field that this run needs is empty or cannot be read.", "The resource was written by hand or by another version of a tool.", "Fill in the field that the message names."),
+    VolumeSnapshotContentNotNamed => ("The backup names no VolumeSnapshotContent.", "spec.volumeSnapshotContent.name is empty.", "Name the content that the VolumeSnapshot is bound to."),
+    ProtectedNamespaceNotNamed => ("The run names no protected namespace.", "spec.protectedNamespace is empty.", "Name the namespace that holds the repository's Secret."),
+    RepositoryReferenceMissing => ("The restore names no restore point.", "spec.volumeSnapshotMoverBackupRef.resticrepository is empty.", "Copy status.resticrepository of the backup, or make a reference from `longshore snapshots`."),
+    SourceSizeInvalid => ("The restore does not say how large the volume is.", "spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is empty or no quantity.", "Copy status.sourcePVCData of the backup."),
+    TargetPVCInvalid => ("The PVC that the restore shall make is not described well.", "spec.targetPVC lacks a name, or its size is no quantity.", "Mend the field that the message names."),
+    SnapshotTTLInvalid => ("The time for which the restored snapshot is kept cannot be read.", "spec.snapshotTTL is no duration above zero.", "Write a duration such as 24h."),
     NamespaceNotProtected => ("The protected namespace is not one of those that the administrator allowed.", "Only namespaces on the operator's list may hold movers and Secrets.", "Use an allowed namespace, or add this one to the chart value protectedNamespaces."),
     ProtectedNamespaceUnavailable => ("The protected namespace does not exist or is being deleted.", "Objects cannot be created in it.", "Create the namespace."),
     VolumeSnapshotContentNotFound => ("There is no VolumeSnapshotContent of that name.", "It was deleted, or the name is wrong.", "Take a new VolumeSnapshot and name its content."),

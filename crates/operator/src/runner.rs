@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::Resource;
-use kube::runtime::controller::{Action, Config, applier};
+use kube::runtime::controller::{Action, Config, Error as PassError, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
 use longshore_api::{Phase, RunProgress};
 use longshore_telemetry::metrics::{Ended as EndedLabels, Kind, Namespace, Pass, RunMetrics, Source};
@@ -21,6 +21,7 @@ use tracing::Instrument;
 use crate::cluster::{Context, Error, ErrorClass, chain};
 use crate::reason::Trouble;
 use crate::status::{PROGRESSING, RunStatus, failure, set_condition};
+use crate::sweep::Sweep;
 
 /// Secret of runs that name none: what the first generation of plugins wrote into restores.
 pub const DEFAULT_SECRET: &str = "restic-secret";
@@ -135,13 +136,14 @@ pub async fn run<K, F>(
     shutdown: CancellationToken,
     pass: fn(Arc<K>, Arc<Context>) -> F,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Sweep + Clone + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     let Controller { kind, store, woken } = controller;
     let queue = UnboundedReceiverStream::new(woken)
         .map(Ok::<_, Infallible>)
         .take_until(async move { shutdown.cancelled().await });
+    let swept = context.clone();
     let passes = applier(
         move |object: Arc<K>, context: Arc<Context>| Box::pin(one_pass(kind, object, context, pass)),
         |_, error, _| retry(error),
@@ -151,10 +153,16 @@ pub async fn run<K, F>(
         Config::default().concurrency(PASSES_AT_ONCE),
     );
     passes
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                // An object that is gone before its pass is no failure, and the pass itself logs its own.
-                tracing::debug!(kind, error = %error, "a pass ended early");
+        .for_each(|result| {
+            let context = swept.clone();
+            async move {
+                // A pass that failed has said so itself.
+                if let Err(PassError::ObjectNotFound(missing)) = result {
+                    let missing = ObjectRef::<K>::new(&missing.name).within(missing.namespace.as_deref().unwrap_or_default());
+                    if let Err(error) = K::sweep(context, missing).await {
+                        tracing::warn!(kind, error = %chain(&error), "orphans could not be removed; the next start tries again");
+                    }
+                }
             }
         })
         .await;

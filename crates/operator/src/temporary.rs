@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use longshore_api::{VolumeSnapshot, VolumeSnapshotContent};
 
-use crate::cluster::{Context, Error, delete, list};
+use crate::cluster::{Context, Error, classify, delete, list, merge};
 use crate::mover::{MoverObjects, MoverState, mover_state};
 use crate::names::{Role, RunId, belongs_to, has_role};
 use crate::watches::temporary_children;
@@ -137,6 +137,7 @@ impl Temporary {
         let client = &context.client;
         let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace);
         for claim in &self.claims {
+            take_volume_along(context, claim).await?;
             delete(&claims, claim.as_ref()).await?;
         }
         let snapshots = Api::<VolumeSnapshot>::namespaced(client.clone(), namespace);
@@ -149,6 +150,27 @@ impl Temporary {
         }
         Ok(())
     }
+}
+
+/// A class may keep volumes of deleted PVCs. A copy of a volume is nobody's data, so its PersistentVolume is told to go with the PVC; a
+/// volume that is not bound to exactly this PVC is left alone.
+async fn take_volume_along(context: &Context, claim: &PersistentVolumeClaim) -> Result<(), Error> {
+    let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
+    if name.is_empty() || claim.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let volumes = Api::<PersistentVolume>::all(context.client.clone());
+    let found = volumes.get_opt(name).await.map_err(|source| classify("read a PersistentVolume", source))?;
+    let Some(spec) = found.and_then(|volume| volume.spec) else { return Ok(()) };
+    let is_ours = spec
+        .claim_ref
+        .as_ref()
+        .is_some_and(|reference| reference.uid.is_some() && reference.uid == claim.uid());
+    if is_ours && spec.persistent_volume_reclaim_policy.as_deref() == Some("Retain") {
+        let patch = serde_json::json!({ "spec": { "persistentVolumeReclaimPolicy": "Delete" } });
+        merge(&volumes, name, &patch).await?;
+    }
+    Ok(())
 }
 
 /// The object of this name, whoever made it.

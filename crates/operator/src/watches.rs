@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
@@ -19,8 +19,9 @@ use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent,
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::names::{ROLE, RUN_UID, Role, RunKind, has_role, run_of};
+use crate::names::{ROLE, RUN_UID, Role, RunKind, belongs_to, has_role, run_of};
 use crate::reason::{OperatorReason, Trouble};
+use crate::slots::{Queued, is_waiting, is_working};
 
 /// Stores of one protected namespace.
 #[derive(Clone)]
@@ -208,9 +209,18 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
     let senders = Senders { backups: backup_sender, restores: restore_sender, keepers: keeper_sender };
     let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
 
-    let backups = spawn_backups(&spawner, &senders);
-    let restores = spawn_restores(&spawner, &senders);
+    let wake = senders.backups.clone();
+    let backups = spawn_runs(&spawner, "volumesnapshotbackups", wake, |_: &VolumeSnapshotBackup| {});
     let contents = spawn_contents(&spawner, &senders, backups.clone());
+    let restores = {
+        let (wake, senders, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
+        spawn_runs(&spawner, "volumesnapshotrestores", wake, move |restore: &VolumeSnapshotRestore| {
+            // A keeper waits for the end of its run.
+            let uid = restore.uid().unwrap_or_default();
+            let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
+            own.for_each(|keeper| senders.wake_keeper(&keeper));
+        })
+    };
     let snapshots = {
         let (senders, contents) = (senders.clone(), contents.clone());
         spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
@@ -249,48 +259,33 @@ pub fn keepers(contents: &Store<VolumeSnapshotContent>) -> Vec<Arc<VolumeSnapsho
     contents.state_filter(|content| has_role(&content.metadata, Role::Keeper))
 }
 
-/// A run that changed wakes itself; one that gave its slot back wakes those that wait.
-fn spawn_backups(spawner: &Spawner, senders: &Senders) -> Store<VolumeSnapshotBackup> {
-    let (wake, own) = (senders.backups.clone(), Arc::new(Mutex::new(None::<Store<VolumeSnapshotBackup>>)));
+/// A run that changed wakes itself; one that holds no slot (any more) wakes those that wait for one, and `also`.
+fn spawn_runs<K>(
+    spawner: &Spawner,
+    name: &str,
+    wake: UnboundedSender<ObjectRef<K>>,
+    also: impl Fn(&K) + Send + 'static,
+) -> Store<K>
+where
+    K: Queued + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    // The watch needs the store that only its start returns.
+    let own: Arc<OnceLock<Store<K>>> = Arc::default();
     let reader = own.clone();
-    let store = spawner.spawn(
-        "volumesnapshotbackups",
-        Api::all(spawner.client.clone()),
-        any(),
-        move |object: &VolumeSnapshotBackup| {
-            let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
-            let over = crate::slots::is_waiting(object).is_none() && !crate::slots::is_working(object);
-            let store = reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let (true, Some(store)) = (over, store) {
-                for other in store.state_filter(|other| crate::slots::is_waiting(other).is_some()) {
-                    let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
-                }
+    let store = spawner.spawn(name, Api::all(spawner.client.clone()), any(), move |object: &K| {
+        let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
+        if is_waiting(object).is_some() || is_working(object) {
+            return;
+        }
+        also(object);
+        for other in reader.get().map(Store::state).unwrap_or_default() {
+            if is_waiting(other.as_ref()).is_some() {
+                let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
             }
-        },
-    );
-    *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
-    store
-}
-
-fn spawn_restores(spawner: &Spawner, senders: &Senders) -> Store<VolumeSnapshotRestore> {
-    let (wake, own) = (senders.restores.clone(), Arc::new(Mutex::new(None::<Store<VolumeSnapshotRestore>>)));
-    let reader = own.clone();
-    let store = spawner.spawn(
-        "volumesnapshotrestores",
-        Api::all(spawner.client.clone()),
-        any(),
-        move |object: &VolumeSnapshotRestore| {
-            let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
-            let over = crate::slots::is_waiting(object).is_none() && !crate::slots::is_working(object);
-            let store = reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let (true, Some(store)) = (over, store) {
-                for other in store.state_filter(|other| crate::slots::is_waiting(other).is_some()) {
-                    let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
-                }
-            }
-        },
-    );
-    *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(store.clone());
+        }
+    });
+    // Set before the first event can be handled in any case that matters: a run that waits is looked at when it is first seen.
+    let _already_set = own.set(store.clone());
     store
 }
 

@@ -5,3 +5,6 @@ mod storage;
 
 pub use job::{CONTAINER, MoverOptions, MoverPod, mover_job};
 pub use storage::{ClaimRequest, SnapshotHandle, claim, content, snapshot_of_claim, snapshot_of_content};
+
+#[cfg(test)]
+mod tests;

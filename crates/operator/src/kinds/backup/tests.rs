@@ -86,7 +86,7 @@ fn table(mut check: impl FnMut(&Seen)) {
     ];
     let sources = [
         Source::Unknown,
-        Source::Refused(trouble(OperatorReason::SpecIncomplete)),
+        Source::Refused(trouble(OperatorReason::ProtectedNamespaceNotNamed)),
         Source::Missing(trouble(OperatorReason::VolumeSnapshotContentNotFound)),
         found(),
     ];

@@ -32,24 +32,23 @@ fn filled(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
 }
 
-fn incomplete(message: impl Into<String>) -> Trouble {
-    Trouble::new(OperatorReason::SpecIncomplete, message)
-}
-
 /// Reads the spec of a restore in `namespace`.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options) -> Result<Asked, Trouble> {
     let protected = filled(spec.protected_namespace.as_ref())
-        .ok_or_else(|| incomplete("spec.protectedNamespace is empty"))?;
+        .ok_or_else(|| Trouble::new(OperatorReason::ProtectedNamespaceNotNamed, "spec.protectedNamespace is empty"))?;
     if !options.protected_namespaces.contains(&protected) {
         let message = format!("namespace {protected} is not a protected namespace");
         return Err(Trouble::new(OperatorReason::NamespaceNotProtected, message));
     }
     let backup = spec.volume_snapshot_mover_backup_ref.clone().unwrap_or_default();
     let text = filled(backup.restic_repository.as_ref())
-        .ok_or_else(|| incomplete("spec.volumeSnapshotMoverBackupRef.resticrepository is empty"))?;
+        .ok_or_else(|| {
+            let message = "spec.volumeSnapshotMoverBackupRef.resticrepository is empty";
+            Trouble::new(OperatorReason::RepositoryReferenceMissing, message)
+        })?;
     let reference: RestorePointReference = text.parse().map_err(|error: ReferenceError| {
         let reason = match error {
             ReferenceError::ResticRepository => OperatorReason::OldResticRepository,
@@ -68,12 +67,17 @@ pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options
     let pvc = backup.source_pvc_data.unwrap_or_default();
     let size = filled(pvc.size.as_ref())
         .filter(|size| parse_bytes(size).is_some())
-        .ok_or_else(|| incomplete("spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is no quantity"))?;
+        .ok_or_else(|| {
+            let message = "spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is no quantity";
+            Trouble::new(OperatorReason::SourceSizeInvalid, message)
+        })?;
     if let Some(target) = &spec.target_pvc {
         check_target(target)?;
     }
     let ttl = match filled(spec.snapshot_ttl.as_ref()) {
-        Some(text) => duration(&text).map_err(|error| incomplete(format!("spec.snapshotTTL: {error}")))?,
+        Some(text) => duration(&text).map_err(|error| {
+            Trouble::new(OperatorReason::SnapshotTTLInvalid, format!("spec.snapshotTTL: {error}"))
+        })?,
         None => TTL_DEFAULT,
     };
     Ok(Asked {
@@ -87,11 +91,12 @@ pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options
 }
 
 fn check_target(target: &TargetPVC) -> Result<(), Trouble> {
+    let invalid = |message: &str| Err(Trouble::new(OperatorReason::TargetPVCInvalid, message));
     if target.name.is_empty() {
-        return Err(incomplete("spec.targetPVC.name is empty"));
+        return invalid("spec.targetPVC.name is empty");
     }
     match filled(target.size.as_ref()) {
-        Some(size) if parse_bytes(&size).is_none() => Err(incomplete("spec.targetPVC.size is no quantity")),
+        Some(size) if parse_bytes(&size).is_none() => invalid("spec.targetPVC.size is no quantity"),
         _ => Ok(()),
     }
 }
@@ -140,13 +145,13 @@ mod tests {
         assert_eq!(reason(&spec(POINT), "thief"), "NamespaceNotAllowed");
         assert_eq!(reason(&spec("s3:host/bucket/path"), "shop"), "OldResticRepository");
         assert_eq!(reason(&spec("nonsense"), "shop"), "RepositoryReferenceInvalid");
-        assert_eq!(reason(&spec(""), "shop"), "SpecIncomplete");
-        assert_eq!(reason(&VolumeSnapshotRestoreSpec::default(), "shop"), "SpecIncomplete");
+        assert_eq!(reason(&spec(""), "shop"), "RepositoryReferenceMissing");
+        assert_eq!(reason(&VolumeSnapshotRestoreSpec::default(), "shop"), "ProtectedNamespaceNotNamed");
         let mut elsewhere = spec(POINT);
         elsewhere.protected_namespace = Some("kube-system".into());
         assert_eq!(reason(&elsewhere, "shop"), "NamespaceNotProtected");
         let mut odd = spec(POINT);
         odd.snapshot_ttl = Some("soon".into());
-        assert_eq!(reason(&odd, "shop"), "SpecIncomplete");
+        assert_eq!(reason(&odd, "shop"), "SnapshotTTLInvalid");
     }
 }

@@ -1,0 +1,125 @@
+//! Objects as they are sent.
+
+use longshore_job::{
+    BackupTask, CONTRACT_VERSION, JobDocument, RestoreTask, RunIdentity, SourceVolume, Task, VolumeMode,
+};
+
+use super::*;
+use crate::names::{Role, RunId, RunKind};
+
+fn run() -> RunId {
+    RunId {
+        kind: RunKind::Backup,
+        uid: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff".into(),
+        namespace: "shop".into(),
+        name: "vsb-x".into(),
+    }
+}
+
+fn document(task: Task) -> JobDocument {
+    let run = RunIdentity { uid: run().uid, namespace: "shop".into(), name: "vsb-x".into() };
+    JobDocument { version: CONTRACT_VERSION, run, task, memory_bytes: 1 << 28 }
+}
+
+fn backup(volume_mode: VolumeMode) -> JobDocument {
+    document(Task::Backup(Box::new(BackupTask {
+        source: SourceVolume {
+            cluster_uid: "c".into(),
+            namespace: "shop".into(),
+            pvc_name: "data".into(),
+            pvc_uid: "p".into(),
+            pvc_size: "1Gi".into(),
+            storage_class_name: "fast".into(),
+            volume_mode,
+            access_modes: vec!["ReadWriteOnce".into()],
+            labels: [("app".to_owned(), "$(PATH)".to_owned())].into(),
+            driver: "csi.example.com".into(),
+            fs_type: "ext4".into(),
+            volume_snapshot_class_name: "snap".into(),
+            snapshot_handle: "handle".into(),
+            snapshot_time: String::new(),
+        },
+    })))
+}
+
+fn options() -> MoverOptions {
+    MoverOptions {
+        image: "longshore:test".into(),
+        image_pull_policy: "IfNotPresent".into(),
+        memory: "512Mi".into(),
+        service_account: "longshore-mover".into(),
+        deadline_seconds: None,
+    }
+}
+
+fn pod(volume_mode: VolumeMode) -> MoverPod<'static> {
+    MoverPod { namespace: "vault", claim: "longshore-6f9619ff8b86", volume_mode, secret: "credentials" }
+}
+
+#[test]
+fn the_job_of_a_filesystem_backup() {
+    let job =
+        mover_job(&run(), &options(), pod(VolumeMode::Filesystem), &backup(VolumeMode::Filesystem)).unwrap();
+    insta::assert_json_snapshot!(job);
+}
+
+#[test]
+fn movers_get_the_least_that_their_work_needs() {
+    let restore = document(Task::Restore(Box::new(RestoreTask {
+        reference: "longshore://c/shop/data/run?mode=Block".parse().unwrap(),
+        allowed_source_namespaces: Vec::new(),
+    })));
+    let added = |mode, document: &JobDocument| {
+        let job = mover_job(&run(), &options(), pod(mode), document).unwrap();
+        let spec = job.spec.unwrap().template.spec.unwrap();
+        assert_eq!(spec.automount_service_account_token, Some(false));
+        let container = spec.containers.into_iter().next().unwrap();
+        let context = container.security_context.unwrap();
+        assert_eq!(context.privileged, None);
+        let capabilities = context.capabilities.unwrap();
+        assert_eq!(capabilities.drop.unwrap(), ["ALL"]);
+        capabilities.add.unwrap_or_default()
+    };
+    assert_eq!(added(VolumeMode::Filesystem, &backup(VolumeMode::Filesystem)), ["DAC_OVERRIDE"]);
+    assert!(added(VolumeMode::Block, &backup(VolumeMode::Block)).is_empty());
+    assert!(added(VolumeMode::Block, &restore).is_empty());
+    assert_eq!(
+        added(VolumeMode::Filesystem, &restore),
+        ["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]
+    );
+}
+
+#[test]
+fn a_block_volume_is_a_device_and_no_mount() {
+    let job = mover_job(&run(), &options(), pod(VolumeMode::Block), &backup(VolumeMode::Block)).unwrap();
+    let container = job.spec.unwrap().template.spec.unwrap().containers.into_iter().next().unwrap();
+    assert_eq!(container.volume_devices.unwrap()[0].device_path, "/dev/longshore-volume");
+    assert!(container.volume_mounts.unwrap().iter().all(|mount| mount.name != "volume"));
+}
+
+#[test]
+fn storage_objects() {
+    let handle = SnapshotHandle {
+        driver: "csi.example.com",
+        handle: "handle",
+        class: Some("snap"),
+        volume_mode: Some("Block"),
+    };
+    let place = ("vault", "longshore-6f9619ff8b86");
+    let request = ClaimRequest {
+        storage_class: Some("fast"),
+        volume_mode: "Block",
+        access_modes: vec!["ReadWriteOnce".into()],
+        size: k8s_openapi::apimachinery::pkg::api::resource::Quantity("1Gi".into()),
+        snapshot: Some(place.1),
+        labels: [(crate::names::RUN_UID.to_owned(), "forged".to_owned())].into(),
+    };
+    let claim = claim(&run(), Role::Temporary, place, request);
+    assert_eq!(claim.metadata.labels.as_ref().unwrap()[crate::names::RUN_UID], run().uid, "ours win");
+    insta::assert_json_snapshot!((
+        content(&run(), Role::Temporary, place.1, &handle, place),
+        snapshot_of_content(&run(), Role::Temporary, place, Some("snap"), place.1),
+        snapshot_of_claim(&run(), Role::Temporary, place, "snap", place.1),
+        claim,
+    ));
+}
