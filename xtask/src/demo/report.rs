@@ -117,8 +117,8 @@ mod tests {
     fn a_difference_and_an_empty_fingerprint_are_no_success() {
         let mut report = Report::new(["files"]);
         assert!(report.verdict().is_err());
-        *report.row("files") =
-            Row { fingerprint_origin: "a\nb".into(), fingerprint_restored: "a\nc".into(), ..row.clone() };
+        let row = report.row("files");
+        *row = Row { fingerprint_origin: "a\nb".into(), fingerprint_restored: "a\nc".into(), ..row.clone() };
         assert!(report.verdict().unwrap_err().to_string().contains("was \"b\", is \"c\""));
         report.row("files").fingerprint_restored = "a\nb".into();
         assert!(report.verdict().is_ok());
