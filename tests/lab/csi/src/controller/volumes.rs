@@ -1,7 +1,8 @@
 //! Making and deleting volumes.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::sizes;
 use crate::access::Access;
@@ -20,6 +21,9 @@ use crate::{flush, images, loop_device, mounts};
 
 /// Size of a volume whose request names none, in bytes.
 const DEFAULT_BYTES: u64 = 1 << 30;
+/// How long deletion waits for a volume in use, and how often it looks. Shorter than the provisioner's patience of 10 s.
+const DELETE_PATIENCE: Duration = Duration::from_secs(4);
+const DELETE_INTERVAL: Duration = Duration::from_millis(20);
 /// Parameters with this prefix are the sidecars' own and say nothing about the volume.
 const SIDECAR_PREFIX: &str = "csi.storage.k8s.io/";
 
@@ -71,6 +75,7 @@ pub fn create(driver: &Driver, request: CreateVolumeRequest) -> Result<CreateVol
 /// `DeleteVolume`. A volume that does not exist is deleted.
 pub fn delete(driver: &Driver, request: DeleteVolumeRequest) -> Result<DeleteVolumeResponse, DriverError> {
     let id = required(request.volume_id, "volume_id")?;
+    wait_while_in_use(driver, &id)?;
     let _volume_lock = driver.store.lock_volume(&id)?;
     let _lock = driver.store.lock()?;
     if driver.store.get::<Volume>(&id)?.is_none() {
@@ -84,16 +89,33 @@ pub fn delete(driver: &Driver, request: DeleteVolumeRequest) -> Result<DeleteVol
         }
     }
     let image = driver.store.image::<Volume>(&id);
-    if let Some(device) = loop_device::find(&image)?
-        && let Some(mount) = mounts::of(&device)?.pop()
-    {
-        return Err(DriverError::VolumeInUse { id, place: mount.point });
+    if let Some(place) = place_of_use(&image)? {
+        return Err(DriverError::VolumeInUse { id, place });
     }
     images::discard_workpiece(&driver.store, &id)?;
     driver.store.remove::<Volume>(&id)?;
     driver.store.put_publications(&driver.settings.node_id, &id, &Publications::default())?;
     images::delete(&image)?;
     Ok(DeleteVolumeResponse {})
+}
+
+/// Without attachments Kubernetes deletes a volume as soon as its pod is gone from the API, seconds before the kubelet unstages
+/// it. Waiting a little spares everybody a refusal, a warning and the provisioner's growing pauses.
+fn wait_while_in_use(driver: &Driver, id: &str) -> Result<(), DriverError> {
+    let deadline = Instant::now() + DELETE_PATIENCE;
+    while driver.store.get::<Volume>(id)?.is_some()
+        && place_of_use(&driver.store.image::<Volume>(id))?.is_some()
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(DELETE_INTERVAL);
+    }
+    Ok(())
+}
+
+/// One of the places where the image is mounted.
+fn place_of_use(image: &Path) -> Result<Option<PathBuf>, DriverError> {
+    let Some(device) = loop_device::find(image)? else { return Ok(None) };
+    Ok(mounts::of(&device)?.pop().map(|mount| mount.point))
 }
 
 /// `ValidateVolumeCapabilities`. A volume can be used the way it was made, in any offered access mode.

@@ -295,6 +295,22 @@ async fn a_second_driver_understands_the_handles_of_the_first() {
     assert_eq!(fs::read(format!("{target}/file")).unwrap(), b"content");
 }
 
+/// Kubernetes asks for deletion when the pod is gone, and the kubelet unstages a little later.
+#[tokio::test]
+async fn a_deletion_waits_for_the_kubelet() {
+    let bench = Bench::new();
+    let driver = bench.driver("wait.longshore.dev", &[]).await;
+    let origin = driver.create(volume("origin", 64 * MIB, &filesystem("ext4"))).await.unwrap();
+    let target = stage_and_publish(&bench, &driver, &origin, &filesystem("ext4")).await;
+    let staging = bench.path(&format!("{}-staging", origin.volume_id));
+    let leave = async {
+        driver.unpublish(&origin, &target).await.unwrap();
+        driver.unstage(&origin, &staging).await.unwrap();
+    };
+    let (deleted, ()) = tokio::join!(driver.delete(&origin), leave);
+    deleted.unwrap();
+}
+
 #[tokio::test]
 async fn a_file_system_is_never_made_over_data() {
     let bench = Bench::new();
