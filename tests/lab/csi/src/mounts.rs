@@ -88,7 +88,7 @@ pub fn unmount(point: &Path) -> Result<(), DriverError> {
     Ok(())
 }
 
-/// One line: `36 35 98:0 /root /point rw,noatime shared:1 - ext3 /dev/root rw`. A line that is not like that is skipped.
+/// One line: `36 35 98:0 /folder /point rw,noatime shared:1 - ext4 /dev/vda rw`. A line that is not like that is skipped.
 fn parse(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let separator = fields.iter().position(|field| *field == b"-")?;
