@@ -78,8 +78,8 @@ impl Site {
         }
         helm.args(["--set", &format!("image.repository={repository},image.tag={tag}")]);
         helm.args(["--set", &format!("protectedNamespaces={{{}}}", self.protected_namespace)]);
-        for pair in &self.allow_restore {
-            helm.args(["--set", &format!("allowRestore={{{pair}}}")]);
+        if !self.allow_restore.is_empty() {
+            helm.args(["--set", &format!("allowRestore={{{}}}", self.allow_restore.join(","))]);
         }
         run(helm.stdout(Stdio::null()))?;
         let data: Vec<(&str, &str)> =
