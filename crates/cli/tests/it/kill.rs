@@ -40,7 +40,7 @@ fn objects(sandbox: &Sandbox) -> usize {
 fn a_backup_that_is_killed_again_and_again_ends_equal_and_uses_what_is_stored() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("image");
-    image(&source, 600 << 20, &[(0, 140 << 20), (300 << 20, 140 << 20)]);
+    image(&source, 600 << 20, &[(0, 70 << 20), (300 << 20, 70 << 20)]);
     let mut killed = 0;
     for more in 1..=6 {
         let before = objects(&sandbox);
@@ -60,7 +60,7 @@ fn a_backup_that_is_killed_again_and_again_ends_equal_and_uses_what_is_stored() 
 fn a_restore_of_a_volume_that_is_killed_goes_on_where_it_was() {
     let sandbox = Sandbox::new();
     let (source, target) = (sandbox.path("image"), sandbox.path("target"));
-    image(&source, 600 << 20, &[(1 << 20, 120 << 20), (300 << 20, 120 << 20)]);
+    image(&source, 600 << 20, &[(1 << 20, 60 << 20), (300 << 20, 60 << 20)]);
     let id = sandbox.backup(&source);
     let written = |target: &Path| fs::metadata(target).map_or(0, |status| status.blocks() * 512);
     let mut killed = 0;
@@ -72,7 +72,7 @@ fn a_restore_of_a_volume_that_is_killed_goes_on_where_it_was() {
     assert!(killed >= 2, "only {killed} restores were killed in the middle");
     let last = sandbox.ok(&["-o", "json", "restore", &id, target.to_str().unwrap()]);
     let last: serde_json::Value = serde_json::from_str(&last).unwrap();
-    assert!(last["fetchedBytes"].as_u64().unwrap() < 230 << 20, "{last}");
+    assert!(last["fetchedBytes"].as_u64().unwrap() < 115 << 20, "{last}");
     assert_same_bytes(&source, &target);
 }
 
@@ -108,7 +108,7 @@ fn a_tree_that_is_killed_both_ways_comes_back_equal() {
 fn ctrl_c_ends_with_130_and_harms_nothing() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("image");
-    image(&source, 400 << 20, &[(0, 380 << 20)]);
+    image(&source, 300 << 20, &[(0, 250 << 20)]);
     let before = objects(&sandbox);
     let child = sandbox
         .command(&["-o", "json", "backup", source.to_str().unwrap()])

@@ -239,7 +239,7 @@ fn a_file_that_cannot_be_read_fails_the_backup_of_a_cluster() {
 fn an_eviction_leaves_a_result_that_asks_for_another_attempt_which_completes() {
     let pod = Pod::new();
     let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
-    image(&source, 400 << 20, &[(0, 380 << 20)]);
+    image(&source, 300 << 20, &[(0, 250 << 20)]);
     let mut command = pod.command(&source, backup(VolumeMode::Block), RUN, "shop", false);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
@@ -254,7 +254,7 @@ fn an_eviction_leaves_a_result_that_asks_for_another_attempt_which_completes() {
         .unwrap();
     assert!(matches!(left.outcome, Outcome::Failed { reason: Reason::Interrupted, .. }), "{left:?}");
     let summary = pod.backup(&source, VolumeMode::Block, RUN);
-    assert!(!summary.already_committed && summary.bytes_new < 380 << 20, "{summary:?}");
+    assert!(!summary.already_committed && summary.bytes_new < 250 << 20, "{summary:?}");
     pod.restore(&target, VolumeMode::Block, RUN);
     assert_same_bytes(&source, &target);
 }
