@@ -4,5 +4,7 @@
 
 pub mod conformance;
 mod fault;
+#[cfg(feature = "minio")]
+pub mod minio;
 
 pub use fault::{Fault, FaultStore, Request};

@@ -7,6 +7,7 @@ mod crash;
 mod golden;
 mod hostile;
 mod init;
+mod minio;
 mod runs;
 mod support;
 mod tree;

@@ -1,120 +1,13 @@
 //! A real MinIO on loopback, in the clear and with TLS: the suite, and the reasons that an operator shows.
 
-use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use longshore_lab::{Paths, Silent, gobuild};
-use longshore_store::{Class, ObjectInfo, RetryPolicy, Store, StoreSettings, open};
-use longshore_testkit::conformance;
-use std::{
-    collections::BTreeMap,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::{Duration, Instant},
+use longshore_store::{Class, ObjectInfo, Store, StoreSettings, open};
+use longshore_testkit::{
+    conformance,
+    minio::{MINIO_PASSWORD, Minio, SHORT},
 };
-
-const USER: &str = "longshore-test";
-const PASSWORD: &str = "not-a-real-secret";
-
-/// A MinIO that ends with the test.
-struct Minio {
-    process: Child,
-    folder: tempfile::TempDir,
-    port: u16,
-    authority: Option<String>,
-}
-
-impl Drop for Minio {
-    fn drop(&mut self) {
-        // Already gone is as good.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Minio {
-    fn start(tls: bool) -> Result<Self> {
-        let program = gobuild::minio(&Paths::from_environment()?, &Silent)?;
-        let folder = tempfile::tempdir()?;
-        // To a MinIO of one folder, a bucket is a folder.
-        std::fs::create_dir_all(folder.path().join("data/bucket"))?;
-        let certificates = folder.path().join("certificates");
-        std::fs::create_dir_all(&certificates)?;
-        let authority = if tls { Some(write_certificates(&certificates)?) } else { None };
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = Command::new(program)
-            .args(["server", "--quiet", &format!("--address=127.0.0.1:{port}")])
-            .arg(format!("--certs-dir={}", certificates.display()))
-            .arg(folder.path().join("data"))
-            .env_clear()
-            .envs([("MINIO_ROOT_USER", USER), ("MINIO_ROOT_PASSWORD", PASSWORD)])
-            .envs([("MINIO_BROWSER", "off"), ("MINIO_UPDATE", "off"), ("HOME", "/nonexistent")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting MinIO")?;
-        let minio = Self { process, folder, port, authority };
-        minio.wait_until_it_listens()?;
-        Ok(minio)
-    }
-
-    fn wait_until_it_listens(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            anyhow::ensure!(Instant::now() < deadline, "MinIO does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    fn endpoint(&self) -> String {
-        let scheme = if self.authority.is_some() { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
-    }
-
-    fn variables(&self) -> BTreeMap<String, String> {
-        [
-            ("AWS_ACCESS_KEY_ID", USER),
-            ("AWS_SECRET_ACCESS_KEY", PASSWORD),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", &self.endpoint()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
-    }
-
-    fn settings(&self) -> StoreSettings {
-        let settings = StoreSettings::new(self.variables()).with_retry(SHORT);
-        match &self.authority {
-            Some(pem) => settings.with_ca_pem(pem.clone().into_bytes()),
-            None => settings,
-        }
-    }
-}
-
-/// Enough for a server that is still starting, short enough for a test of failures.
-const SHORT: RetryPolicy = RetryPolicy {
-    attempts: 8,
-    attempts_unreachable: 2,
-    pause_first: Duration::from_millis(50),
-    pause_max: Duration::from_millis(500),
-};
-
-fn write_certificates(folder: &Path) -> Result<String> {
-    let authority_key = rcgen::KeyPair::generate()?;
-    let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new())?;
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let certificate = parameters.self_signed(&authority_key)?;
-    let pem = certificate.pem();
-    let issuer = rcgen::Issuer::new(parameters, authority_key);
-    let key = rcgen::KeyPair::generate()?;
-    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
-    std::fs::write(folder.join("public.crt"), server.pem())?;
-    std::fs::write(folder.join("private.key"), key.serialize_pem())?;
-    Ok(pem)
-}
+use std::{net::TcpListener, sync::Arc};
 
 async fn failure(location: &str, settings: &StoreSettings) -> Class {
     let (store, _) = open(location, settings).unwrap();
@@ -133,7 +26,7 @@ async fn minio_keeps_every_promise() {
     let (outside, _) = open("s3://bucket/a/pre", &minio.settings()).unwrap();
     let all: Vec<ObjectInfo> = outside.list("").try_collect().await.unwrap();
     assert_eq!(all, []);
-    assert!(minio.folder.path().join("data/bucket/a/prefix/once/a").exists());
+    assert!(minio.folder().join("data/bucket/a/prefix/once/a").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,8 +37,8 @@ async fn minio_behind_tls_keeps_every_promise_and_needs_its_authority() {
     let stranger = StoreSettings::new(minio.variables()).with_retry(SHORT);
     assert_eq!(failure("s3://bucket/tls", &stranger).await, Class::CertificateUntrusted);
     // The authority by AWS_CA_BUNDLE, as other tools take it.
-    let bundle = minio.folder.path().join("ca.pem");
-    std::fs::write(&bundle, minio.authority.as_ref().unwrap()).unwrap();
+    let bundle = minio.folder().join("ca.pem");
+    std::fs::write(&bundle, minio.authority().unwrap()).unwrap();
     let mut variables = minio.variables();
     variables.insert("AWS_CA_BUNDLE".into(), bundle.to_str().unwrap().into());
     let (store, _) = open("s3://bucket/tls", &StoreSettings::new(variables).with_retry(SHORT)).unwrap();
@@ -185,7 +78,7 @@ async fn failures_have_the_reasons_that_an_operator_shows() {
         let error = store.create("x", Bytes::from_static(b"x")).await.unwrap_err();
         texts.push(format!("{error:?} {error}"));
         assert!(
-            texts.iter().all(|text| !text.contains("wrong-wrong-wrong") && !text.contains(PASSWORD)),
+            texts.iter().all(|text| !text.contains("wrong-wrong-wrong") && !text.contains(MINIO_PASSWORD)),
             "{texts:?}"
         );
     }
