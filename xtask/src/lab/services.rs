@@ -118,6 +118,7 @@ fn second_driver(cluster: &Cluster, console: &Console) -> Result<()> {
     });
     cluster.apply(&claim.to_string())?;
     cluster.wait(&["--for=jsonpath={.status.phase}=Bound", "pvc", "second"], LIMIT)?;
+    let volume = cluster.kubectl(&["get", "pvc", "second", "-o", "jsonpath={.spec.volumeName}"])?;
     let calls = driver.calls()?;
     let outcomes: Vec<bool> = calls
         .iter()
@@ -133,7 +134,7 @@ fn second_driver(cluster: &Cluster, console: &Console) -> Result<()> {
     })?;
     driver.set_faults(&[])?;
     cluster.crash_component(&driver.process("csi-provisioner"))?;
-    cluster.wait(&["--for=delete", "persistentvolume", "--all"], LIMIT)?;
+    cluster.wait(&["--for=delete", "persistentvolume", &volume], LIMIT)?;
     driver.remove("second")
 }
 

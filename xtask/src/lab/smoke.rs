@@ -31,8 +31,12 @@ pub fn run(name: ClusterName) -> Result<()> {
     for kind in KINDS {
         round_trip(&cluster, kind, &console)?;
     }
+    let path = "jsonpath={.items[*].spec.volumeName}";
+    let volumes = cluster.kubectl(&["get", "pvc", "--namespace", NAMESPACE, "-o", path])?;
     cluster.kubectl(&["delete", "namespace", NAMESPACE])?;
-    cluster.kubectl(&["wait", "--for=delete", "persistentvolume", "--all", "--timeout=60s"])?;
+    for volume in volumes.split_whitespace() {
+        cluster.wait(&["--for=delete", "persistentvolume", volume], LIMIT)?;
+    }
     let devices = std::fs::read_dir(cluster.kubelet_folder().join("pods"))?.count();
     console.line(&format!("namespace and volumes are gone; folders of pods left on the node: {devices}"));
     Ok(())
