@@ -25,9 +25,8 @@ fn vsm_7_each_missing_or_wrong_field_of_a_backup_has_its_own_reason() -> Outcome
             spec
         };
         let cases = [
-            ("no-content", "VolumeSnapshotContentMissing", without("volumeSnapshotContent")),
-            ("no-namespace", "ProtectedNamespaceMissing", without("protectedNamespace")),
-            ("no-secret", "SecretReferenceMissing", without("resticSecretRef")),
+            ("no-content", "VolumeSnapshotContentNotNamed", without("volumeSnapshotContent")),
+            ("no-namespace", "ProtectedNamespaceNotNamed", without("protectedNamespace")),
             ("unprotected", "NamespaceNotProtected", with("protectedNamespace", OPERATOR_NAMESPACE.into())),
             ("own", "NamespaceNotProtected", with("protectedNamespace", scenario.namespace.clone().into())),
             ("unknown", "VolumeSnapshotContentNotFound", with("volumeSnapshotContent", json!({"name": "nobody-knows"}))),
@@ -40,6 +39,12 @@ fn vsm_7_each_missing_or_wrong_field_of_a_backup_has_its_own_reason() -> Outcome
             run.failed(reason)?;
             run.left_nothing()?;
         }
+        // Without a name of a Secret the one that the oldest tools write is meant.
+        let run = scenario.start(&scenario.site.origin, &kinds::BACKUP, "no-secret", &without("resticSecretRef"))?;
+        let object = run.shows("SecretNotFound", SHORT)?;
+        ensure!(object["status"].to_string().contains("restic-secret"), "{}", object["status"]);
+        run.remove()?;
+        run.left_nothing()?;
         ensure!(scenario.bucket.objects()?.is_empty(), "nothing was written");
         stays_as_it_is(runs.first().ok_or_else(|| anyhow::anyhow!("no run"))?)
     })

@@ -22,12 +22,11 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
         let stolen = reference.replacen(&scenario.namespace, "somebody-else", 1);
         let restic = "s3:s3.example.com/bucket/openshift-adp/app/snapcontent-1-pvc";
         let mut cases = vec![
-            ("no-secret", "SecretReferenceMissing", set("/resticSecretRef", Value::Null)?),
-            ("no-backup", "BackupReferenceMissing", set("/volumeSnapshotMoverBackupRef", Value::Null)?),
-            ("no-namespace", "ProtectedNamespaceMissing", set("/protectedNamespace", Value::Null)?),
+            ("no-backup", "RepositoryReferenceMissing", set("/volumeSnapshotMoverBackupRef", Value::Null)?),
+            ("no-namespace", "ProtectedNamespaceNotNamed", set("/protectedNamespace", Value::Null)?),
             ("no-reference", "RepositoryReferenceMissing", set(reference_at, Value::Null)?),
-            ("no-size", "SourcePVCDataMissing", set(&format!("{source}/size"), Value::Null)?),
-            ("bad-size", "SourcePVCDataInvalid", set(&format!("{source}/size"), "much".into())?),
+            ("no-size", "SourceSizeInvalid", set(&format!("{source}/size"), Value::Null)?),
+            ("bad-size", "SourceSizeInvalid", set(&format!("{source}/size"), "much".into())?),
             ("unprotected", "NamespaceNotProtected", set("/protectedNamespace", "default".into())?),
             ("malformed", "RepositoryReferenceInvalid", set(reference_at, "longshore://half".into())?),
             ("restic", "OldResticRepository", set(reference_at, restic.into())?),
@@ -36,6 +35,13 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
             ("no-class", "StorageClassNotFound", set(&format!("{source}/storageClassName"), "nobody-knows".into())?),
             ("small", "VolumeTooSmall", set(&format!("{source}/size"), "12Mi".into())?),
         ];
+        let with = |field: &str, value: Value| {
+            let mut spec = good.clone();
+            spec[field] = value;
+            spec
+        };
+        cases.push(("nameless", "TargetPVCInvalid", with("targetPVC", json!({"name": ""}))));
+        cases.push(("odd-time", "SnapshotTTLInvalid", with("snapshotTTL", "soon".into())));
         let mut taken = good.clone();
         taken["targetPVC"] = json!({"name": "taken"});
         cases.push(("taken", "TargetPVCExists", taken));
