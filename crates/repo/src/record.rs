@@ -41,3 +41,23 @@ pub(crate) fn open(
 fn associated(keys: &RepositoryKeys, head: &[u8], name: &str) -> Vec<u8> {
     [keys.repository().as_bytes().as_slice(), head, name.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_crypto::Keyset;
+    use longshore_format::RepositoryId;
+
+    #[test]
+    fn a_record_opens_only_under_its_own_name_kind_and_repository() {
+        let keys = |number| {
+            RepositoryKeys::new(RepositoryId([number; 16]), Keyset::for_tests([2; 32], [3; 32])).unwrap()
+        };
+        let (own, other) = (keys(1), keys(2));
+        let sealed = seal(&own, RecordKind::Snapshot, "snap/a", b"plain").unwrap();
+        assert_eq!(open(&own, RecordKind::Snapshot, "snap/a", &sealed).unwrap(), b"plain");
+        assert!(open(&own, RecordKind::Snapshot, "snap/b", &sealed).is_err());
+        assert!(open(&own, RecordKind::Config, "snap/a", &sealed).is_err());
+        assert!(open(&other, RecordKind::Snapshot, "snap/a", &sealed).is_err());
+    }
+}

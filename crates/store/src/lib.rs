@@ -4,6 +4,7 @@
 //! and its decorators (retry, limit, metrics). Must not know: what the bytes mean, keys, the process environment.
 //! First type to read: [`Store`]; to get one: [`open`].
 
+mod classify;
 mod cloud;
 mod error;
 mod folder;

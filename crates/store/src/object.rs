@@ -1,6 +1,6 @@
 //! [`Store`] over any `object_store` backend.
 
-use crate::{Class, ObjectInfo, Operation, Store, StoreError};
+use crate::{Class, ObjectInfo, Operation, Store, StoreError, classify::classify};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
@@ -8,7 +8,7 @@ use object_store::{
     Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
     path::Path,
 };
-use std::{error::Error as StdError, sync::Arc};
+use std::sync::Arc;
 
 /// A backend of `object_store`, rooted at a prefix.
 #[derive(Debug)]
@@ -127,108 +127,4 @@ impl Store for ObjectStoreAdapter {
 
 fn failed(operation: Operation, name: &str, source: Error) -> StoreError {
     StoreError::new(classify(&source), operation, name).caused_by(source)
-}
-
-/// Sorts an error of `object_store` into our closed set.
-///
-/// Its own variants do not tell a missing bucket from a missing object, or a bad key from a forbidden action, so the
-/// chain of causes is read: S3 names the code in the body, rustls and the resolver speak in their own words.
-fn classify(error: &Error) -> Class {
-    let chain = chain_text(error);
-    let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
-    if says(&["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]) {
-        return Class::BucketMissing;
-    }
-    match error {
-        Error::NotFound { .. } => return Class::NotFound,
-        Error::AlreadyExists { .. } | Error::Precondition { .. } => return Class::AlreadyExists,
-        _ => {}
-    }
-    if says(&[
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "TokenRefreshRequired",
-        "InvalidClientTokenId",
-        "AuthenticationFailed",
-        // The addresses at which clouds give identities: no key was set, and the machine has none of its own.
-        "/latest/api/token",
-        "/latest/meta-data",
-        "169.254.",
-        "credential",
-    ]) {
-        return Class::BadCredentials;
-    }
-    match error {
-        Error::Unauthenticated { .. } => return Class::BadCredentials,
-        Error::PermissionDenied { .. } => return Class::AccessDenied,
-        _ => {}
-    }
-    if says(&["AccessDenied", "403 Forbidden", "Permission denied"]) {
-        return Class::AccessDenied;
-    }
-    if says(&[
-        "invalid peer certificate",
-        "UnknownIssuer",
-        "certificate verify failed",
-        "NotValidForName",
-        "InvalidCertificate",
-    ]) {
-        return Class::CertificateUntrusted;
-    }
-    if says(&["No space left", "quota", "Quota", "XMinioStorageFull", "StorageFull", "InsufficientStorage"]) {
-        return Class::Full;
-    }
-    if says(&[
-        "dns error",
-        "tcp connect error",
-        "Connection refused",
-        "No route to host",
-        "Network is unreachable",
-        "failed to lookup address",
-        "HTTP error: error sending request",
-    ]) && !says(&["connection closed", "Connection reset", "broken pipe", "timed out"])
-    {
-        return Class::Unreachable;
-    }
-    if says(&[
-        "500 Internal",
-        "502 Bad",
-        "503 Service",
-        "504 Gateway",
-        "429 Too",
-        "SlowDown",
-        "ServerNotInitialized",
-        "connection closed",
-        "Connection reset",
-        "broken pipe",
-        "timed out",
-        "timeout",
-        "interrupted",
-        "incomplete message",
-        "error sending request",
-        "error decoding response body",
-        "409 Conflict",
-        "RequestTimeTooSkewed",
-    ]) {
-        return Class::Transient;
-    }
-    if says(&["416 Range", "InvalidRange", "Requested range", "out of bounds", "Out of Range", "OutOfRange"])
-        || chain.contains("range")
-    {
-        return Class::Corrupt;
-    }
-    Class::Permanent
-}
-
-fn chain_text(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(" | ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

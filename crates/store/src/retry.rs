@@ -5,14 +5,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use rand::Rng as _;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// How long to insist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.
     pub attempts: u32,
-    /// Attempts while the endpoint cannot be reached at all: it is more often a wrong address than a passing fault.
+    /// Attempts while the endpoint was never reached at all: it is more often a wrong address than a passing fault. Once it
+    /// has answered anything, `attempts` counts here too, so that a restart of the store does not end a long backup.
     pub attempts_unreachable: u32,
     /// The pause before the second attempt; it doubles each time.
     pub pause_first: Duration,
@@ -38,9 +46,9 @@ impl RetryPolicy {
         full / 2 + full.mul_f64(rand::rng().random_range(0.0..0.5))
     }
 
-    fn allows(&self, class: Class, attempt: u32) -> bool {
+    fn allows(&self, class: Class, attempt: u32, reached: bool) -> bool {
         match class {
-            Class::Unreachable => attempt + 1 < self.attempts_unreachable,
+            Class::Unreachable if !reached => attempt + 1 < self.attempts_unreachable,
             class => class.is_transient() && attempt + 1 < self.attempts,
         }
     }
@@ -51,12 +59,23 @@ impl RetryPolicy {
 pub struct RetryStore {
     inner: Arc<dyn Store>,
     policy: RetryPolicy,
+    /// Whether the endpoint ever answered.
+    reached: AtomicBool,
 }
 
 impl RetryStore {
     /// Retries requests to `inner`.
     pub fn new(inner: Arc<dyn Store>, policy: RetryPolicy) -> Self {
-        Self { inner, policy }
+        Self { inner, policy, reached: AtomicBool::new(false) }
+    }
+
+    /// Takes note of an answer and says whether to ask again.
+    fn again<T>(&self, result: &Result<T, StoreError>, attempt: u32) -> bool {
+        let class = result.as_ref().err().map(StoreError::class);
+        if class != Some(Class::Unreachable) {
+            self.reached.store(true, Relaxed);
+        }
+        class.is_some_and(|class| self.policy.allows(class, attempt, self.reached.load(Relaxed)))
     }
 
     async fn repeat<T, F>(&self, mut request: impl FnMut() -> F) -> Result<T, StoreError>
@@ -65,13 +84,12 @@ impl RetryStore {
     {
         let mut attempt = 0;
         loop {
-            match request().await {
-                Err(error) if self.policy.allows(error.class(), attempt) => {
-                    tokio::time::sleep(self.policy.pause(attempt)).await;
-                    attempt += 1;
-                }
-                result => return result,
+            let result = request().await;
+            if !self.again(&result, attempt) {
+                return result;
             }
+            tokio::time::sleep(self.policy.pause(attempt)).await;
+            attempt += 1;
         }
     }
 }
@@ -82,8 +100,10 @@ impl Store for RetryStore {
     async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
         let mut attempt = 0;
         loop {
-            match self.inner.create(name, body.clone()).await {
-                Err(error) if self.policy.allows(error.class(), attempt) => {
+            let result = self.inner.create(name, body.clone()).await;
+            let again = self.again(&result, attempt);
+            match result {
+                Err(_) if again => {
                     tokio::time::sleep(self.policy.pause(attempt)).await;
                     attempt += 1;
                 }

@@ -20,6 +20,9 @@ pub enum Fault {
     DeadFrom,
     /// This one takes effect, but its answer never comes; all later ones fail: killed just after.
     DeadAfter,
+    /// It fails without effect, but only after a later request was made or a fifth of a second passed: whoever should have
+    /// waited for its answer and did not is caught.
+    FailLate(Class),
     /// A read returns its bytes with this bit of this byte flipped (modulo the length).
     FlipBit(u64),
     /// A read returns all but its last byte; the length of an answer is not to be trusted.
@@ -27,6 +30,9 @@ pub enum Fault {
     /// A listing leaves out its last object.
     StaleList,
 }
+
+/// How long [`Fault::FailLate`] waits for a later request.
+const LATE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// A request that was made, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +107,9 @@ impl FaultStore {
         let failed = |class| StoreError::new(class, operation, name).caused_by("injected fault");
         match self.fault(operation, name) {
             None | Some(Fault::StaleList) => result.await,
-            Some(Fault::FailBefore(class) | Fault::FailAfter(class)) => Err(failed(class)),
+            Some(Fault::FailBefore(class) | Fault::FailAfter(class) | Fault::FailLate(class)) => {
+                Err(failed(class))
+            }
             Some(Fault::DeadFrom | Fault::DeadAfter) => Err(failed(Class::Permanent)),
             Some(Fault::FlipBit(number)) => {
                 let mut bytes = result.await?.to_vec();
@@ -126,6 +134,14 @@ impl Store for FaultStore {
         let failed = |class| StoreError::new(class, Operation::Create, name).caused_by("injected fault");
         match self.fault(Operation::Create, name) {
             Some(Fault::FailBefore(class)) => Err(failed(class)),
+            Some(Fault::FailLate(class)) => {
+                let made = self.number.load(SeqCst);
+                let deadline = std::time::Instant::now() + LATE;
+                while self.number.load(SeqCst) == made && std::time::Instant::now() < deadline {
+                    tokio::task::yield_now().await;
+                }
+                Err(failed(class))
+            }
             Some(Fault::DeadFrom) => Err(failed(Class::Permanent)),
             Some(Fault::FailAfter(class)) => {
                 self.inner.create(name, body).await?;
@@ -154,7 +170,9 @@ impl Store for FaultStore {
     async fn size(&self, name: &str) -> Result<u64, StoreError> {
         let failed = |class| StoreError::new(class, Operation::Size, name).caused_by("injected fault");
         match self.fault(Operation::Size, name) {
-            Some(Fault::FailBefore(class) | Fault::FailAfter(class)) => Err(failed(class)),
+            Some(Fault::FailBefore(class) | Fault::FailAfter(class) | Fault::FailLate(class)) => {
+                Err(failed(class))
+            }
             Some(Fault::DeadFrom | Fault::DeadAfter) => Err(failed(Class::Permanent)),
             _ => self.inner.size(name).await,
         }
@@ -163,7 +181,7 @@ impl Store for FaultStore {
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {
         let failed = |class| StoreError::new(class, Operation::List, prefix).caused_by("injected fault");
         match self.fault(Operation::List, prefix) {
-            Some(Fault::FailBefore(class) | Fault::FailAfter(class)) => {
+            Some(Fault::FailBefore(class) | Fault::FailAfter(class) | Fault::FailLate(class)) => {
                 futures::stream::once(futures::future::ready(Err(failed(class)))).boxed()
             }
             Some(Fault::DeadFrom | Fault::DeadAfter) => {

@@ -107,3 +107,24 @@ fn stale_listings_cost_space_only() {
     assert!(restore(&repository, committed.snapshot()).unwrap() == new);
     assert_eq!(repository.check(&CheckOptions { read_data: true }, &mut |_| {}).unwrap().problems, []);
 }
+
+/// While a data pack is not durable, no node that names it and no index may be sent; if it never arrives, they never are.
+#[test]
+fn what_names_a_pack_waits_for_it() {
+    let (_, new) = volumes();
+    let (store, repository) = small_packs();
+    drop(repository);
+    let late = FaultStore::new(store, |_, request| {
+        let is_pack = request.operation == Operation::Create && request.name.starts_with("data/");
+        is_pack.then_some(Fault::FailLate(Class::Full))
+    });
+    let repository = Repository::open(late.clone(), &password()).unwrap();
+    back_up(&repository, "db", run_id(1), &new[..1 << 19], None).unwrap_err();
+    let named: Vec<String> = late
+        .requests()
+        .into_iter()
+        .filter(|request| request.operation == Operation::Create && !request.name.starts_with("data/"))
+        .map(|request| request.name)
+        .collect();
+    assert_eq!(named, [""; 0]);
+}

@@ -78,3 +78,15 @@ async fn a_broken_listing_starts_again_and_names_nothing_twice() {
     let all: Vec<ObjectInfo> = store.list("a/").try_collect().await.unwrap();
     assert_eq!(all.len(), 2);
 }
+
+/// A store that restarts in the middle of a long backup is waited for; one that was never there is not.
+#[tokio::test]
+async fn an_endpoint_that_once_answered_is_waited_for_longer() {
+    let faults = FaultStore::new(memory(), |number, _| {
+        (number >= 1 && number < 4).then_some(Fault::FailBefore(Class::Unreachable))
+    });
+    let store = RetryStore::new(faults.clone(), QUICK);
+    store.create("a", Bytes::from_static(b"x")).await.unwrap();
+    store.create("b", Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(faults.requests().len(), 5);
+}
