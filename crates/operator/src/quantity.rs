@@ -29,7 +29,7 @@ pub fn parse_bytes(text: &str) -> Option<i64> {
         return None;
     }
     let bytes = (number.parse::<f64>().ok()? * factor).ceil();
-    (bytes >= 1.0 && bytes < 9.2e18).then_some(bytes as i64)
+    (1.0..9.2e18).contains(&bytes).then_some(bytes as i64)
 }
 
 #[cfg(test)]

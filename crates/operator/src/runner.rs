@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use crate::cluster::{Context, Error, ErrorClass, chain};
 use crate::reason::Trouble;
-use crate::status::{PROGRESSING, RunStatus, failure, set_condition};
+use crate::status::{PROGRESSING, RunStatus, failure, progressing_reason, set_condition, trouble};
 use crate::sweep::Sweep;
 
 /// Secret of runs that name none: what the first generation of plugins wrote into restores.
@@ -67,6 +67,11 @@ where
 {
     let phase = new.phase();
     if old.phase() == phase {
+        let waits = trouble(new).filter(|(reason, _)| progressing_reason(old) != *reason);
+        if let Some((reason, message)) = waits {
+            tracing::warn!(reason, message, "the run waits");
+            context.tell(object, true, reason, message).await;
+        }
         return;
     }
     let (reason, message) = failure(new).unwrap_or_default();

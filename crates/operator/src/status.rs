@@ -22,8 +22,13 @@ pub const RECONCILED: &str = "Reconciled";
 /// Condition of a restore: the application's PVC is bound.
 pub const TARGET_BOUND: &str = "TargetBound";
 
-/// A pass without news comes after this time at the latest, since a watch may miss something.
-pub const REQUEUE_MAX: Duration = Duration::from_secs(300);
+/// Reason of `Progressing` while a mover failed and its Job makes another attempt.
+pub const RETRYING: &str = "MoverRetrying";
+
+/// A pass without news comes after this time at the latest, since a watch may miss something. It reads memory only.
+pub const REQUEUE_MAX: Duration = Duration::from_secs(60);
+/// The same for a run that is over and has nothing left to remove.
+pub const REQUEUE_OVER: Duration = Duration::from_secs(3_600);
 
 /// Status fields that both kinds have.
 pub trait RunStatus: Clone + Default + PartialEq + serde::Serialize {
@@ -221,6 +226,25 @@ fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
 /// Reason of the condition `Progressing`, empty if there is none.
 pub fn progressing_reason<S: RunStatus>(status: &S) -> &str {
     find(status.conditions(), PROGRESSING).map(|condition| condition.reason.as_str()).unwrap_or_default()
+}
+
+/// What a run is doing: its phase and, at work, the reason of `Progressing`.
+pub fn stage<S: RunStatus>(status: &S) -> &str {
+    match status.phase() {
+        Phase::New => "New",
+        Phase::InProgress => progressing_reason(status),
+        phase => phase.as_str(),
+    }
+}
+
+/// Reason and message of the condition `Progressing`, if the run waits for a trouble to go away.
+pub fn trouble<S: RunStatus>(status: &S) -> Option<(&str, &str)> {
+    let condition = find(status.conditions(), PROGRESSING)?;
+    let is_trouble = OperatorReason::ALL.iter().any(|known| known.as_str() == condition.reason)
+        || longshore_job::Reason::ALL.iter().any(|known| known.as_str() == condition.reason)
+        || condition.reason == RETRYING;
+    (is_trouble && condition.status == "True")
+        .then_some((condition.reason.as_str(), condition.message.as_str()))
 }
 
 /// Reason and message of the condition `Failed`.

@@ -243,7 +243,7 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
     let namespaces: BTreeSet<&String> = protected_namespaces.iter().collect();
     let protected = namespaces
         .into_iter()
-        .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name)))
+        .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name, &claims)))
         .collect();
     let stores =
         Stores { backups, restores, contents, snapshots, claims, protected, health: spawner.health.clone() };
@@ -310,7 +310,12 @@ fn spawn_contents(
     })
 }
 
-fn spawn_protected(spawner: &Spawner, senders: &Senders, namespace: &str) -> ProtectedStores {
+fn spawn_protected(
+    spawner: &Spawner,
+    senders: &Senders,
+    namespace: &str,
+    claims: &Store<PersistentVolumeClaim>,
+) -> ProtectedStores {
     let client = &spawner.client;
     let ours = || watcher::Config::default().labels(RUN_UID);
     let name = |kind: &str| format!("{namespace}/{kind}");
@@ -324,16 +329,17 @@ fn spawn_protected(spawner: &Spawner, senders: &Senders, namespace: &str) -> Pro
         spawner.spawn(&name("pods"), Api::namespaced(client.clone(), namespace), ours(), move |pod: &Pod| {
             wake.wake_run(pod);
         });
-    let (wake, owners) = (senders.clone(), (jobs.clone(), pods.clone()));
+    let (wake, owners) = (senders.clone(), (jobs.clone(), pods.clone(), claims.clone()));
     let warnings = watcher::Config::default().fields("type=Warning");
     let api = Api::namespaced(client.clone(), namespace);
     let events = spawner.spawn(&name("events"), api, warnings, move |event: &Event| {
         let uid = event.involved_object.uid.as_deref();
-        // A PVC's warning reaches its run through the PVC's own changes or the next pass.
         if let Some(job) = owners.0.find(|job| job.metadata.uid.as_deref() == uid) {
             wake.wake_run(job.as_ref());
         } else if let Some(pod) = owners.1.find(|pod| pod.metadata.uid.as_deref() == uid) {
             wake.wake_run(pod.as_ref());
+        } else if let Some(claim) = owners.2.find(|claim| claim.metadata.uid.as_deref() == uid) {
+            wake.wake_run(claim.as_ref());
         }
     });
     ProtectedStores { jobs, pods, events }

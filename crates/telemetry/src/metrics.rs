@@ -113,7 +113,7 @@ impl RunMetrics {
             bytes_transferred: Family::default(),
         };
         // The encoder appends `_total` to counters.
-        registry.register(format!("{kind}"), format!("{kind}s that ended"), metrics.total.clone());
+        registry.register(kind.to_owned(), format!("{kind}s that ended"), metrics.total.clone());
         registry.register(
             format!("{kind}_last_success_timestamp_seconds"),
             format!("when the last {kind} of a PVC completed"),

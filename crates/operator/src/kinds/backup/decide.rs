@@ -22,7 +22,7 @@ use longshore_job::{BackupSummary, Outcome};
 use crate::children::Child;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
-use crate::status::{Limits, RunStatus, overdue};
+use crate::status::{Limits, REQUEUE_OVER, RunStatus, overdue};
 
 /// A change to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,7 +153,8 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
 fn leave(decision: &mut Decision, seen: &Seen) {
     if seen.leftovers.is_empty() {
         decision.release = seen.finalizer;
-    } else if seen.finalizer || !seen.deleting {
+        decision.requeue = REQUEUE_OVER;
+    } else {
         decision.step(Step::Dismantle);
         decision.requeue = Duration::from_secs(30);
     }
@@ -212,7 +213,7 @@ fn work(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
                 now,
                 crate::status::PROGRESSING,
                 true,
-                "MoverRetrying",
+                crate::status::RETRYING,
                 &cut(format!("{reason}: {message}")),
             );
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use longshore_api::VolumeSnapshotBackup;
+use tracing::Instrument;
 
 pub(crate) use act::at_least;
 pub use decide::{Decision, Found, Seen, Source, Step, decide};
@@ -18,6 +19,7 @@ pub(crate) use observe::{log_tail, only_snapshot_class};
 
 use crate::cluster::{Context, Error};
 use crate::names::{RunId, RunKind};
+use crate::status::stage;
 
 /// The run as its children name it.
 pub fn run_id(backup: &VolumeSnapshotBackup) -> RunId {
@@ -41,5 +43,7 @@ pub async fn reconcile(backup: Arc<VolumeSnapshotBackup>, context: Arc<Context>)
     let observed = observe::observe(&context, &backup).await?;
     let now = crate::runner::now();
     let decision = decide(now, &context.options.limits(), &observed.seen);
-    act::act(&context, &backup, &observed, &decision).await
+    // Named by what the run was doing when this pass began; the enclosing span has its UID.
+    let stage = tracing::info_span!("stage", stage = stage(&observed.seen.status));
+    act::act(&context, &backup, &observed, &decision).instrument(stage).await
 }

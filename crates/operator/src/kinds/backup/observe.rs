@@ -109,7 +109,10 @@ async fn find_source(context: &Context, backup: &VolumeSnapshotBackup, run: &Run
     let Some(content_name) =
         text(spec.volume_snapshot_content.as_ref().and_then(|reference| reference.name.as_ref()))
     else {
-        return Ok(refused(OperatorReason::VolumeSnapshotContentNotNamed, "spec.volumeSnapshotContent.name is empty"));
+        return Ok(refused(
+            OperatorReason::VolumeSnapshotContentNotNamed,
+            "spec.volumeSnapshotContent.name is empty",
+        ));
     };
     let Some(protected) = text(spec.protected_namespace.as_ref()) else {
         return Ok(refused(OperatorReason::ProtectedNamespaceNotNamed, "spec.protectedNamespace is empty"));

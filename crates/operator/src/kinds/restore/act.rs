@@ -196,17 +196,18 @@ async fn deliver(context: &Context, observed: &Observed, asked: &Asked, step: St
     let (run, client) = (&observed.run, &context.client);
     let name = run.target_name();
     let Some(target) = &asked.target else { return Ok(()) };
+    let source = observed.keeper.as_deref().or(observed.result.as_deref());
     match step {
         Step::CreateTargetContent => {
-            let Some(result) = &observed.result else { return Ok(()) };
+            // A backup tool may have deleted the published content already; the keeper says the same.
+            let Some(result) = source else { return Ok(()) };
             let handle = observed.seen.status.snapshot_handle.clone().unwrap_or_default();
             let described = describe(result, &handle);
             let object = content(run, Role::Target, &name, &described, (&run.namespace, &name));
             create(&Api::<VolumeSnapshotContent>::all(client.clone()), &object, &run.uid).await
         }
         Step::CreateTargetSnapshot => {
-            let class =
-                observed.result.as_ref().and_then(|result| result.spec.volume_snapshot_class_name.as_deref());
+            let class = source.and_then(|content| content.spec.volume_snapshot_class_name.as_deref());
             let object = snapshot_of_content(run, Role::Target, (&run.namespace, &name), class, &name);
             create(&Api::<VolumeSnapshot>::namespaced(client.clone(), &run.namespace), &object, &run.uid)
                 .await

@@ -22,7 +22,7 @@ use crate::children::Child;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{
-    Limits, PROGRESSING, RunStatus, TARGET_BOUND, overdue, progressing_reason, set_condition,
+    Limits, PROGRESSING, REQUEUE_OVER, RunStatus, TARGET_BOUND, overdue, progressing_reason, set_condition,
 };
 
 /// A change to the cluster.
@@ -197,6 +197,7 @@ fn leave(decision: &mut Decision, seen: &Seen) {
     }
     if decision.steps.is_empty() {
         decision.release = seen.finalizer;
+        decision.requeue = REQUEUE_OVER;
     } else {
         decision.requeue = Duration::from_secs(30);
     }
@@ -261,7 +262,7 @@ fn restore(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen
         MoverState::Retrying { trouble } => {
             let text =
                 format!("the last attempt failed, another follows: {}: {}", trouble.reason, trouble.text());
-            progressing(decision, now, "MoverRetrying", &cut(text));
+            progressing(decision, now, crate::status::RETRYING, &cut(text));
         }
         MoverState::Succeeded(Outcome::Restored(summary)) => restored(decision, now, summary),
         MoverState::Succeeded(_) | MoverState::ResultLost => restart(decision, now),

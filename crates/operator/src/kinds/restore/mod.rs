@@ -13,11 +13,13 @@ use std::time::Duration;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use longshore_api::VolumeSnapshotRestore;
+use tracing::Instrument;
 
 pub use decide::{Decision, Request, ResultContent, Seen, Step, Target, decide};
 
 use crate::cluster::{Context, Error};
 use crate::names::{RunId, RunKind};
+use crate::status::stage;
 
 /// The run as its children name it.
 pub fn run_id(restore: &VolumeSnapshotRestore) -> RunId {
@@ -41,5 +43,7 @@ pub async fn reconcile(restore: Arc<VolumeSnapshotRestore>, context: Arc<Context
     let observed = observe::observe(&context, &restore).await?;
     let now = crate::runner::now();
     let decision = decide(now, &context.options.limits(), &observed.seen);
-    act::act(&context, &restore, &observed, &decision).await
+    // Named by what the run was doing when this pass began; the enclosing span has its UID.
+    let stage = tracing::info_span!("stage", stage = stage(&observed.seen.status));
+    act::act(&context, &restore, &observed, &decision).instrument(stage).await
 }

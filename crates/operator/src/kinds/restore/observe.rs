@@ -37,6 +37,8 @@ pub struct Observed {
     pub temporary: Temporary,
     /// Content of the restored volume's snapshot.
     pub result: Option<Arc<VolumeSnapshotContent>>,
+    /// The keeper, which describes the snapshot as well.
+    pub keeper: Option<Arc<VolumeSnapshotContent>>,
     /// Keepers that must go, because nothing was published.
     pub unpublished: Vec<Arc<VolumeSnapshotContent>>,
     /// VolumeSnapshots of the target.
@@ -82,6 +84,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let claim = named(&stores.claims, Some(&namespace), &name);
     let warning =
         claim_warning(claim.as_ref().and_then(|claim| claim.uid()).as_deref(), &found.temporary.warnings);
+    let keeper = named(&stores.contents, None, &run.keeper_name());
     let seen = Seen {
         deleting,
         finalizer,
@@ -97,7 +100,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         mover_gone: found.temporary.jobs.is_empty() && found.temporary.pods.is_empty(),
         snapshot,
         result: found.result.as_deref().map(|content| describe(content, &run)),
-        keeper: content_child(named(&stores.contents, None, &run.keeper_name()).as_deref(), &run.uid),
+        keeper: content_child(keeper.as_deref(), &run.uid),
         target: target(context, asked.as_ref(), &run).await?,
         leftovers: found.leftovers(),
         target_leftovers: found.target_leftovers(),
@@ -112,6 +115,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         snapshot_class,
         temporary: found.temporary,
         result: found.result,
+        keeper,
         unpublished: found.unpublished,
         target_snapshots: found.target_snapshots,
         target_contents: found.target_contents,

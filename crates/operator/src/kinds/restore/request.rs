@@ -37,18 +37,18 @@ fn filled(text: Option<&String>) -> Option<String> {
 /// # Errors
 /// What is wrong with it.
 pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options) -> Result<Asked, Trouble> {
-    let protected = filled(spec.protected_namespace.as_ref())
-        .ok_or_else(|| Trouble::new(OperatorReason::ProtectedNamespaceNotNamed, "spec.protectedNamespace is empty"))?;
+    let protected = filled(spec.protected_namespace.as_ref()).ok_or_else(|| {
+        Trouble::new(OperatorReason::ProtectedNamespaceNotNamed, "spec.protectedNamespace is empty")
+    })?;
     if !options.protected_namespaces.contains(&protected) {
         let message = format!("namespace {protected} is not a protected namespace");
         return Err(Trouble::new(OperatorReason::NamespaceNotProtected, message));
     }
     let backup = spec.volume_snapshot_mover_backup_ref.clone().unwrap_or_default();
-    let text = filled(backup.restic_repository.as_ref())
-        .ok_or_else(|| {
-            let message = "spec.volumeSnapshotMoverBackupRef.resticrepository is empty";
-            Trouble::new(OperatorReason::RepositoryReferenceMissing, message)
-        })?;
+    let text = filled(backup.restic_repository.as_ref()).ok_or_else(|| {
+        let message = "spec.volumeSnapshotMoverBackupRef.resticrepository is empty";
+        Trouble::new(OperatorReason::RepositoryReferenceMissing, message)
+    })?;
     let reference: RestorePointReference = text.parse().map_err(|error: ReferenceError| {
         let reason = match error {
             ReferenceError::ResticRepository => OperatorReason::OldResticRepository,
@@ -65,12 +65,10 @@ pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options
         return Err(Trouble::new(OperatorReason::NamespaceNotAllowed, message));
     }
     let pvc = backup.source_pvc_data.unwrap_or_default();
-    let size = filled(pvc.size.as_ref())
-        .filter(|size| parse_bytes(size).is_some())
-        .ok_or_else(|| {
-            let message = "spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is no quantity";
-            Trouble::new(OperatorReason::SourceSizeInvalid, message)
-        })?;
+    let size = filled(pvc.size.as_ref()).filter(|size| parse_bytes(size).is_some()).ok_or_else(|| {
+        let message = "spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is no quantity";
+        Trouble::new(OperatorReason::SourceSizeInvalid, message)
+    })?;
     if let Some(target) = &spec.target_pvc {
         check_target(target)?;
     }
