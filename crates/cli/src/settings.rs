@@ -79,6 +79,11 @@ impl Access {
     }
 
     fn store(&self) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
+        if holds_credentials(&self.location) {
+            // The address stands in messages and in the status of resources.
+            let message = "the repository's address holds a user or password; give credentials apart from it";
+            return Err(Failure::of(Reason::RepositoryAddressInvalid, message.to_owned()));
+        }
         let (store, _counters) = store::open(&self.location, &self.settings).map_err(|error| {
             let reason = match &error {
                 OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
@@ -128,6 +133,12 @@ pub fn trim_line_break(bytes: &mut Vec<u8>) {
             bytes.pop();
         }
     }
+}
+
+/// True for `scheme://user:password@host/…`.
+fn holds_credentials(location: &str) -> bool {
+    let authority = location.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 /// Turns restic's forms of an address, as Secrets of backup operators hold them, into ours.

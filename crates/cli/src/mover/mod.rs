@@ -54,7 +54,7 @@ pub fn run(global: &GlobalArguments, arguments: &MoverArguments) -> u8 {
     };
     let code = match &outcome {
         Outcome::Failed { reason, message } => {
-            tracing::error!(reason = reason.as_str(), message, "the job failed");
+            tracing::error!(reason = reason.as_str(), cause = message, "the job failed");
             reason.exit_code()
         }
         done => {

@@ -56,3 +56,15 @@ fn a_store_that_is_not_there_gives_no_key_away() {
     assert_clean(&err);
     assert!(err.contains("bucket"), "the message names the place: {err}");
 }
+
+#[test]
+fn an_address_with_a_password_in_it_is_refused_and_not_repeated() {
+    let sandbox = Sandbox::empty();
+    let address = format!("s3:https://user:{SECRET}@127.0.0.1/bucket");
+    let output =
+        sandbox.command(&["--repo", &address, "snapshots"]).env("LONGSHORE_LOG", "trace").output().unwrap();
+    let (out, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert_clean(&out);
+    assert_clean(&err);
+}
