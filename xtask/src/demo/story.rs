@@ -283,7 +283,7 @@ pub fn list_points(
                 point["kubernetes"]["namespace"] == namespace && point["kubernetes"]["pvcName"] == volume.name
             };
             // The list is ordered by time.
-            let newest = snapshots.iter().filter(is_of_volume).next_back();
+            let newest = snapshots.iter().rfind(is_of_volume);
             let newest = newest.with_context(|| {
                 format!("the repository holds no restore point of {namespace}/{}", volume.name)
             })?;
