@@ -160,3 +160,43 @@ pub fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     }
     files
 }
+
+#[test]
+fn a_file_system_that_is_too_small_or_runs_full_is_said_so() {
+    let sandbox = Sandbox::new();
+    let (source, target) = (sandbox.path("source"), sandbox.path("target"));
+    fs::create_dir(&source).unwrap();
+    fs::create_dir(&target).unwrap();
+    for number in 0..10 {
+        fs::write(source.join(format!("{number}")), noise(number, 2 << 20)).unwrap();
+    }
+    let id = sandbox.backup(&source);
+    let mount = |size: &str| {
+        let options = format!("size={size}");
+        let mut command = std::process::Command::new("mount");
+        assert!(
+            command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&target).status().unwrap().success()
+        );
+    };
+    let attempt = |prepare: &dyn Fn()| {
+        prepare();
+        let output = sandbox.run(&["-o", "json", "restore", &id, target.to_str().unwrap()]);
+        let left: Vec<_> = fs::read_dir(&target).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        let unmounted = std::process::Command::new("umount").arg(&target).status().unwrap();
+        assert!(unmounted.success());
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        let line =
+            err.lines().find(|line| line.contains("\"kind\":\"Error\"")).unwrap_or_else(|| panic!("{err}"));
+        let error: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(error["reason"], "VolumeTooSmall", "{error}");
+        left
+    };
+    let left = attempt(&|| mount("8m"));
+    assert!(left.is_empty(), "not a byte is written: {left:?}");
+    let left = attempt(&|| {
+        mount("24m");
+        fs::write(target.join("filler"), noise(99, 10 << 20)).unwrap();
+    });
+    assert!(left.len() > 3, "what had room was restored: {left:?}");
+}
