@@ -83,7 +83,7 @@ async fn a_broken_listing_starts_again_and_names_nothing_twice() {
 #[tokio::test]
 async fn an_endpoint_that_once_answered_is_waited_for_longer() {
     let faults = FaultStore::new(memory(), |number, _| {
-        (number >= 1 && number < 4).then_some(Fault::FailBefore(Class::Unreachable))
+        (1..4).contains(&number).then_some(Fault::FailBefore(Class::Unreachable))
     });
     let store = RetryStore::new(faults.clone(), QUICK);
     store.create("a", Bytes::from_static(b"x")).await.unwrap();
