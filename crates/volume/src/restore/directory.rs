@@ -55,7 +55,8 @@ impl TreeTarget {
 
     /// Bytes that the target's file system has for files, used ones included.
     pub fn size_bytes(&self) -> Result<u64, VolumeError> {
-        let status = rustix::fs::fstatvfs(&self.root.fd).map_err(VolumeError::stat(&self.root.shared.path))?;
+        let status =
+            rustix::fs::fstatvfs(&self.root.fd).map_err(VolumeError::stat(&self.root.shared.path))?;
         Ok(status.f_blocks.saturating_mul(status.f_frsize))
     }
 
