@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     steps.run("the engine on the other AEAD backend", || {
         cargo_test(
             &mut results,
-            &["-p", "longshore-crypto", "-p", "longshore-repo", "--features", "longshore-crypto/portable"],
+            &["-p", "longshore-crypto", "-p", "longshore-repo", "--features", "longshore-repo/portable"],
         )
     })?;
     if arguments.quick {
