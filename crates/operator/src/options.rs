@@ -61,7 +61,7 @@ pub struct Options {
     /// Namespace of the lease; the pod's own if absent.
     #[arg(long, env = "POD_NAMESPACE")]
     pub leader_election_namespace: Option<String>,
-    /// Level of the logs: error, warn, info, debug or trace.
+    /// Level of the logs of operator and movers: error, warn, info, debug or trace.
     #[arg(long, default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
     pub log_level: String,
     /// Form of the logs: json or text.
@@ -129,6 +129,7 @@ impl Options {
             memory: self.mover_memory.clone(),
             service_account: self.mover_service_account.clone(),
             deadline_seconds: self.mover_deadline.map(|deadline| deadline.as_secs()),
+            log_level: self.log_level.clone(),
         }
     }
 

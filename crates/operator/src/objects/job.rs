@@ -19,6 +19,8 @@ use crate::names::{Role, RunId};
 
 /// Name of the only container of a mover's pod.
 pub const CONTAINER: &str = "mover";
+/// Environment variable of `longshore` for how much it logs.
+const LOG_LEVEL_ENV: &str = "LONGSHORE_LOG";
 /// Attempts after the first: a kill, an eviction or a store that is down is not the end.
 const ATTEMPTS_MORE: i32 = 4;
 /// Time for the mover to store its last checkpoint after it was told to stop.
@@ -37,6 +39,8 @@ pub struct MoverOptions {
     pub service_account: String,
     /// Longest time that a run's mover may take, attempts included.
     pub deadline_seconds: Option<i64>,
+    /// How much it logs: error, warn, info, debug or trace.
+    pub log_level: String,
 }
 
 /// What a mover's pod is attached to.
@@ -187,11 +191,18 @@ fn container(
         image: Some(options.image.clone()),
         image_pull_policy: Some(options.image_pull_policy.clone()),
         command: Some(vec!["longshore".to_owned(), "mover".to_owned()]),
-        env: Some(vec![EnvVar {
-            name: DOCUMENT_ENV.to_owned(),
-            value: Some(escape_references(&document.to_json()?)),
-            value_from: None,
-        }]),
+        env: Some(vec![
+            EnvVar {
+                name: DOCUMENT_ENV.to_owned(),
+                value: Some(escape_references(&document.to_json()?)),
+                value_from: None,
+            },
+            EnvVar {
+                name: LOG_LEVEL_ENV.to_owned(),
+                value: Some(options.log_level.clone()),
+                value_from: None,
+            },
+        ]),
         volume_mounts: Some(mounts),
         volume_devices: devices,
         resources: Some(ResourceRequirements {

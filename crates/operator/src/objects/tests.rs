@@ -49,6 +49,7 @@ fn options() -> MoverOptions {
         memory: "512Mi".into(),
         service_account: "longshore-mover".into(),
         deadline_seconds: None,
+        log_level: "info".into(),
     }
 }
 
