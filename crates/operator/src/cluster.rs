@@ -14,6 +14,7 @@ use crate::followers::Followers;
 use crate::names::belongs_to;
 use crate::options::Options;
 use crate::reason::{OperatorReason, Trouble};
+use crate::slots::Admissions;
 use crate::watches::Stores;
 
 /// Field manager of everything that the operator writes.
@@ -31,6 +32,10 @@ pub struct Context {
     pub cluster_uid: String,
     /// Counters.
     pub metrics: Metrics,
+    /// Who was given a slot to back up.
+    pub backup_admissions: Admissions,
+    /// Who was given a slot to restore.
+    pub restore_admissions: Admissions,
     /// Tasks that copy a mover's progress.
     pub followers: Followers,
     recorder: Recorder,
@@ -114,6 +119,8 @@ impl Context {
             stores,
             cluster_uid,
             metrics,
+            backup_admissions: Admissions::default(),
+            restore_admissions: Admissions::default(),
             followers: Followers::default(),
             recorder,
         })

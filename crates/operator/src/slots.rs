@@ -1,5 +1,8 @@
 //! Who may work now. Derived from the runs' own status, never counted in memory, so that no restart and no deletion can lose a slot.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use longshore_api::{BatchingStatus, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
@@ -33,7 +36,7 @@ pub fn is_working<K: Queued>(run: &K) -> bool {
 /// Since when a run waits for a slot, if it does. A run that is being deleted does not wait.
 pub fn is_waiting<K: Queued>(run: &K) -> Option<(Timestamp, String)> {
     let (phase, batching) = run.place();
-    let waits = phase == Phase::InProgress && batching != Some(BatchingStatus::Processing);
+    let waits = phase == Phase::InProgress && batching == Some(BatchingStatus::Queued);
     let created = run.creation_timestamp().map(|time| time.0).unwrap_or_default();
     (waits && run.meta().deletion_timestamp.is_none()).then(|| (created, run.uid().unwrap_or_default()))
 }
@@ -41,27 +44,43 @@ pub fn is_waiting<K: Queued>(run: &K) -> Option<(Timestamp, String)> {
 /// Whether a backup was not accepted yet and names this content.
 pub fn waits_for_content(backup: &VolumeSnapshotBackup, content: &str) -> bool {
     let named = backup.spec.volume_snapshot_content.as_ref().and_then(|reference| reference.name.as_deref());
-    backup.place().0 == Phase::New && named == Some(content)
+    let (phase, batching) = backup.place();
+    !phase.is_terminal() && batching.is_none() && named == Some(content)
 }
 
-/// Whether `run` may work: it does already, or it is among the first that wait, and slots are free. The order is by creation, then UID,
-/// so that two passes at the same time do not both take the last slot.
-pub fn has_slot<K: Queued>(run: &K, all: &[impl AsRef<K>], slots: u32) -> bool {
-    if is_working(run) {
-        return true;
+/// Runs that were given a slot and whose status may not show it yet in what the watch delivered. Only this gap is bridged here: after a restart
+/// the status tells everything.
+#[derive(Debug, Default)]
+pub struct Admissions(Mutex<HashSet<String>>);
+
+impl Admissions {
+    /// Whether `run` may work: it does already, or it is among the first that wait, and slots are free. The order is by creation, then UID.
+    /// However many passes ask at the same time, no more than `slots` runs are let in.
+    pub fn admit<K: Queued>(&self, run: &K, all: &[Arc<K>], slots: u32) -> bool {
+        if is_working(run) {
+            return true;
+        }
+        let Some(own) = is_waiting(run) else { return false };
+        let mut admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting: Vec<(Timestamp, String)> =
+            all.iter().filter_map(|other| is_waiting(other.as_ref())).collect();
+        // Whoever does not wait any more shows in its status what became of it.
+        admitted.retain(|uid| waiting.iter().any(|(_, other)| other == uid));
+        if admitted.contains(&own.1) {
+            return true;
+        }
+        let working = all.iter().filter(|other| is_working(other.as_ref())).count();
+        let earlier = waiting.iter().filter(|other| **other < own && !admitted.contains(&other.1)).count();
+        let free = working + admitted.len() + earlier < slots as usize;
+        if free {
+            admitted.insert(own.1);
+        }
+        free
     }
-    let working = all.iter().filter(|other| is_working(other.as_ref())).count();
-    let created = run.creation_timestamp().map(|time| time.0).unwrap_or_default();
-    let own = (created, run.uid().unwrap_or_default());
-    let earlier =
-        all.iter().filter_map(|other| is_waiting(other.as_ref())).filter(|other| *other < own).count();
-    working + earlier < slots as usize
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use longshore_api::VolumeSnapshotBackupStatus;
 
@@ -91,7 +110,7 @@ mod tests {
         let holders = |slots| -> Vec<&str> {
             all[1..]
                 .iter()
-                .filter(|run| has_slot(run.as_ref(), &all, slots))
+                .filter(|run| Admissions::default().admit(run.as_ref(), &all, slots))
                 .map(|run| run.metadata.uid.as_deref().unwrap())
                 .collect()
         };
@@ -105,6 +124,29 @@ mod tests {
         let mut gone = run("a", 1, "InProgress", "Queued").as_ref().clone();
         gone.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         let all = [Arc::new(gone), run("b", 2, "InProgress", "Queued")];
-        assert!(has_slot(all[1].as_ref(), &all, 1));
+        assert!(Admissions::default().admit(all[1].as_ref(), &all, 1));
+    }
+
+    #[test]
+    fn passes_that_look_at_one_moment_do_not_oversell() {
+        let mut all: Vec<_> =
+            (0..30).map(|number| run(&format!("{number:02}"), 1, "InProgress", "Queued")).collect();
+        let admissions = Admissions::default();
+        let admit = |all: &[Arc<VolumeSnapshotBackup>]| -> Vec<String> {
+            let let_in = all.iter().rev().filter(|run| admissions.admit(run.as_ref(), all, 4));
+            let_in.filter_map(|run| run.metadata.uid.clone()).collect()
+        };
+        assert_eq!(admit(&all), ["03", "02", "01", "00"]);
+        // An older one comes late, while the status of those that were let in is still on its way.
+        all.insert(0, run("zz", 0, "InProgress", "Queued"));
+        assert_eq!(admit(&all), ["03", "02", "01", "00"]);
+        all[1] = run("00", 1, "Completed", "Completed");
+        assert!(admit(&all).contains(&"zz".to_owned()), "the oldest gets what is given back");
+    }
+
+    #[test]
+    fn a_run_without_a_place_in_the_queue_gets_no_slot() {
+        let fresh = run("a", 1, "", "");
+        assert!(!Admissions::default().admit(fresh.as_ref(), std::slice::from_ref(&fresh), 1));
     }
 }

@@ -130,6 +130,7 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
     }
     match phase {
         Phase::New => accept(&mut decision, now, limits, seen),
+        Phase::InProgress if seen.status.batching().is_none() => accept(&mut decision, now, limits, seen),
         Phase::InProgress if seen.status.batching() == Some(BatchingStatus::Processing) => {
             work(&mut decision, now, limits, seen);
         }
@@ -163,7 +164,7 @@ fn leave(decision: &mut Decision, seen: &Seen) {
 fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
     match &seen.source {
         Source::Refused(trouble) => decision.fail(now, trouble),
-        Source::Missing(trouble) => decision.wait_or_fail(now, limits, trouble),
+        Source::Missing(trouble) => wait_for_source(decision, now, limits, trouble),
         Source::Unknown => decision.requeue = Duration::from_secs(1),
         Source::Found(found) => {
             let status = &mut decision.status;
@@ -173,9 +174,18 @@ fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen)
             status.resolved_source = Some(found.resolved.clone());
             status.start_timestamp.get_or_insert(Time(now));
             decision.enter(Phase::InProgress);
-            queue(decision, now, seen);
+            // Always by way of the queue: a slot is given only to those whom everybody sees waiting.
+            decision.queue(BatchingStatus::Queued);
+            decision.progressing(now, "Queued", "accepted; waiting for a slot");
+            decision.requeue = Duration::from_secs(1);
         }
     }
+}
+
+/// Waits without a place in the queue, but not without a phase: tools take a run without one for forgotten.
+fn wait_for_source(decision: &mut Decision, now: Timestamp, limits: &Limits, trouble: &Trouble) {
+    decision.enter(Phase::InProgress);
+    decision.wait_or_fail(now, limits, trouble);
 }
 
 fn queue(decision: &mut Decision, now: Timestamp, seen: &Seen) {

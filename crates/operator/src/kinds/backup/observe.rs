@@ -8,7 +8,7 @@ use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt};
 use longshore_api::{
     FINALIZER, Phase, ResolvedSource, SourcePVCData, VolumeSnapshot, VolumeSnapshotBackup,
-    VolumeSnapshotClass, VolumeSnapshotContent,
+    VolumeSnapshotBackupStatus, VolumeSnapshotClass, VolumeSnapshotContent,
 };
 use longshore_job::{RestorePointReference, VolumeMode};
 
@@ -55,7 +55,7 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
             trouble.message = format!("{}; its last lines: {tail}", trouble.message);
         }
     }
-    let source = if phase == Phase::New && !deleting {
+    let source = if unaccepted(&status) && !deleting && finalizer {
         find_source(context, backup, &run).await?
     } else {
         Source::Unknown
@@ -64,14 +64,18 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     let name = run.child_name();
     let claim = named(&stores.claims, Some(&namespace), &name);
     let claim_uid = claim.as_ref().and_then(|claim| claim.uid());
-    let all = stores.backups.state();
     let seen = Seen {
         deleting,
         finalizer,
         created: backup.creation_timestamp().map(|time| time.0).unwrap_or_default(),
         status,
         source,
-        has_slot: crate::slots::has_slot(backup, &all, context.options.concurrent_backups),
+        has_slot: !deleting
+            && context.backup_admissions.admit(
+                backup,
+                &stores.backups.state(),
+                context.options.concurrent_backups,
+            ),
         content: content_child(named(&stores.contents, None, &name).as_deref(), &run.uid),
         snapshot: snapshot_child(named(&stores.snapshots, Some(&namespace), &name).as_deref(), &run.uid),
         claim: claim_child(
@@ -93,6 +97,11 @@ pub async fn log_tail(context: &Context, namespace: &str, pod: &str) -> String {
     let mut text = pods.logs(pod, &parameters).await.unwrap_or_default().trim().replace('\n', " | ");
     crate::reason::truncate(&mut text, 600);
     text
+}
+
+/// Whether the run has no place in the queue yet.
+fn unaccepted(status: &VolumeSnapshotBackupStatus) -> bool {
+    matches!(status.phase(), Phase::New | Phase::InProgress) && status.batching().is_none()
 }
 
 fn refused(reason: OperatorReason, message: impl Into<String>) -> Source {

@@ -349,10 +349,10 @@ fn waiting_ends_in_failure_with_the_cause() {
         seen.source = Source::Missing(trouble(source));
         let start = at(0);
         let first = decide(start, &limits, &seen);
-        assert_eq!(first.status.phase(), Phase::New);
+        assert_eq!((first.status.phase(), first.status.batching()), (Phase::InProgress, None));
         seen.status = first.status;
         let early = start + (limit - SignedDuration::from_secs(1));
-        assert_eq!(decide(early, &limits, &seen).status.phase(), Phase::New, "{reason}");
+        assert_eq!(decide(early, &limits, &seen).status.phase(), Phase::InProgress, "{reason}");
         let late = decide(start + limit, &limits, &seen).status;
         assert_eq!((late.phase(), crate::status::failure(&late).unwrap().0), (Phase::Failed, reason));
     }

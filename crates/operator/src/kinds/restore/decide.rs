@@ -168,6 +168,7 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
     }
     match phase {
         Phase::New => accept(&mut decision, now, limits, seen),
+        Phase::InProgress if seen.status.batching().is_none() => accept(&mut decision, now, limits, seen),
         Phase::InProgress if seen.status.batching() == Some(BatchingStatus::Processing) => {
             if seen.status.snapshot_id.is_none() {
                 restore(&mut decision, now, limits, seen);
@@ -206,12 +207,19 @@ fn leave(decision: &mut Decision, seen: &Seen) {
 fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
     match &seen.request {
         Request::Refused(trouble) => decision.fail(now, trouble),
-        Request::Missing(trouble) => decision.wait_or_fail(now, limits, trouble),
+        Request::Missing(trouble) => {
+            // Without a place in the queue, but not without a phase: tools take a run without one for forgotten.
+            decision.enter(Phase::InProgress);
+            decision.wait_or_fail(now, limits, trouble);
+        }
         Request::Unknown => decision.requeue = Duration::from_secs(1),
         Request::Accepted => {
             decision.status.start_timestamp.get_or_insert(Time(now));
             decision.enter(Phase::InProgress);
-            queue(decision, now, seen);
+            // Always by way of the queue: a slot is given only to those whom everybody sees waiting.
+            decision.queue(BatchingStatus::Queued);
+            decision.progressing(now, "Queued", "accepted; waiting for a slot");
+            decision.requeue = Duration::from_secs(1);
         }
     }
 }

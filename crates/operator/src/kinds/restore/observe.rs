@@ -63,11 +63,13 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let name = run.child_name();
     let snapshot = snapshot_child(named(&stores.snapshots, Some(&namespace), &name).as_deref(), &run.uid);
     let mut snapshot_class = None;
-    let takes_snapshot = status.snapshot_id.is_some() && snapshot == Child::Absent;
+    let mover_gone = found.temporary.jobs.is_empty() && found.temporary.pods.is_empty();
+    let unaccepted = matches!(status.phase(), Phase::New | Phase::InProgress) && status.batching().is_none();
+    let takes_snapshot = status.snapshot_id.is_some() && snapshot == Child::Absent && mover_gone;
     if let (Some(asked), false, true) = (
         &asked,
         deleting,
-        status.phase() == Phase::New || (takes_snapshot && status.phase() == Phase::InProgress),
+        (unaccepted && finalizer) || (takes_snapshot && status.phase() == Phase::InProgress),
     ) {
         match resolve(context, asked, &run).await? {
             Ok(class) => snapshot_class = Some(class),
@@ -89,15 +91,16 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         deleting,
         finalizer,
         request,
-        has_slot: crate::slots::has_slot(
-            restore,
-            &stores.restores.state(),
-            context.options.concurrent_restores,
-        ),
+        has_slot: !deleting
+            && context.restore_admissions.admit(
+                restore,
+                &stores.restores.state(),
+                context.options.concurrent_restores,
+            ),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
         mover,
-        mover_gone: found.temporary.jobs.is_empty() && found.temporary.pods.is_empty(),
+        mover_gone,
         snapshot,
         result: found.result.as_deref().map(|content| describe(content, &run)),
         keeper: content_child(keeper.as_deref(), &run.uid),
