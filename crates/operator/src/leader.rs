@@ -1,6 +1,6 @@
 //! One operator at a time: a lease in `coordination.k8s.io/v1`.
 //!
-//! [`next`] is pure: what to write, if anything, seen this lease. A leader that could not renew for [`GIVE_UP_AFTER`] must stop, which is earlier
+//! [`next`] is pure: what to write, if anything, seen this lease. A leader that could not renew for `GIVE_UP_AFTER` must stop, which is earlier
 //! than anybody else may take the lease.
 
 use std::time::{Duration, Instant};
