@@ -61,6 +61,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if arguments.all {
             words.extend(["--features", "long"]);
         }
+        // Scenarios mostly wait.
+        words.extend(["--", "--test-threads=4"]);
         cargo_test(&mut results, &words)
     });
     steps.run("lab down", lab::down_after_tests)?;
