@@ -55,8 +55,6 @@ pub struct Seen {
     pub deleting: bool,
     /// Our finalizer is on it.
     pub finalizer: bool,
-    /// When the run was created.
-    pub created: Timestamp,
     /// Its status.
     pub status: VolumeSnapshotBackupStatus,
     /// The source; looked for only while the phase is new.

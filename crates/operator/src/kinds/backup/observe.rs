@@ -64,10 +64,17 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     let name = run.child_name();
     let claim = named(&stores.claims, Some(&namespace), &name);
     let claim_uid = claim.as_ref().and_then(|claim| claim.uid());
+    let blocked = match phase {
+        // The operator was started again with other flags.
+        Phase::InProgress if !protected && !unaccepted(&status) => Some(Trouble::new(
+            OperatorReason::NamespaceNotProtected,
+            format!("namespace {namespace} is not a protected namespace any more"),
+        )),
+        _ => stores.blocked(&namespace),
+    };
     let seen = Seen {
         deleting,
         finalizer,
-        created: backup.creation_timestamp().map(|time| time.0).unwrap_or_default(),
         status,
         source,
         has_slot: !deleting
@@ -85,7 +92,7 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
         ),
         mover,
         leftovers: temporary.names(),
-        blocked: stores.blocked(&namespace),
+        blocked,
     };
     Ok(Observed { seen, run, namespace, temporary })
 }

@@ -34,7 +34,6 @@ fn blank() -> Seen {
     Seen {
         deleting: false,
         finalizer: true,
-        created: at(0),
         status: VolumeSnapshotBackupStatus::default(),
         source: Source::Unknown,
         has_slot: true,

@@ -166,6 +166,11 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
         decision.fail(now, &trouble);
         return decision;
     }
+    if let (Phase::InProgress, Request::Refused(trouble)) = (phase, &seen.request) {
+        // The operator was started again with other flags: what it would refuse now it does not finish.
+        decision.fail(now, trouble);
+        return decision;
+    }
     match phase {
         Phase::New => accept(&mut decision, now, limits, seen),
         Phase::InProgress if seen.status.batching().is_none() => accept(&mut decision, now, limits, seen),
