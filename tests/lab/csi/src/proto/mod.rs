@@ -1,7 +1,7 @@
 //! Generated messages and services, and how they appear in the call log.
 //!
 //! `csi_v1` and `plugin_registration` are written by `cargo xtask proto`. Every message can be serialised; fields that the
-//! CSI specification marks as secret pass through [`strip_secret`], so that no log line can hold one.
+//! CSI specification marks as secret pass through `strip_secret`, so that no log line can hold one.
 
 use std::collections::HashMap;
 
