@@ -47,7 +47,14 @@ pub fn claim(namespace: &str, name: &str, class: &str, mode: VolumeMode, size: &
 }
 
 /// A PVC from a VolumeSnapshot.
-pub fn claim_from(namespace: &str, name: &str, class: &str, mode: VolumeMode, size: &str, snapshot: &str) -> Value {
+pub fn claim_from(
+    namespace: &str,
+    name: &str,
+    class: &str,
+    mode: VolumeMode,
+    size: &str,
+    snapshot: &str,
+) -> Value {
     let mut object = claim(namespace, name, class, mode, size);
     object["spec"]["dataSource"] =
         json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot});
@@ -98,17 +105,28 @@ pub fn run_script(
 ///
 /// # Errors
 /// When it does not become ready.
-pub fn snapshot(cluster: &Cluster, namespace: &str, name: &str, class: &str, claim: &str) -> Result<Snapshot> {
+pub fn snapshot(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    class: &str,
+    claim: &str,
+) -> Result<Snapshot> {
     cluster.create(&json!({"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"volumeSnapshotClassName": class, "source": {"persistentVolumeClaimName": claim}}}))?;
-    let content =
-        cluster.watch("a usable VolumeSnapshot", (&kinds::VOLUME_SNAPSHOT, namespace, name), SETTLE, |object| {
+    let content = cluster.watch(
+        "a usable VolumeSnapshot",
+        (&kinds::VOLUME_SNAPSHOT, namespace, name),
+        SETTLE,
+        |object| {
             let status = object.map_or(&Value::Null, |object| &object["status"]);
             let content = status["boundVolumeSnapshotContentName"].as_str().map(str::to_owned);
             Ok(content.filter(|_| status["readyToUse"] == true))
-        })?;
+        },
+    )?;
     let object = cluster.need(&kinds::VOLUME_SNAPSHOT_CONTENT, "", &content)?;
-    let handle = object["status"]["snapshotHandle"].as_str().context("a ready content without handle")?.to_owned();
+    let handle =
+        object["status"]["snapshotHandle"].as_str().context("a ready content without handle")?.to_owned();
     Ok(Snapshot { name: name.to_owned(), content, handle })
 }

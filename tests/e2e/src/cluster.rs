@@ -39,7 +39,8 @@ impl Cluster {
         let path = lab.kubeconfig();
         let client = block_on(async {
             let kubeconfig = Kubeconfig::read_from(&path)?;
-            let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+            let mut config =
+                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
             config.read_timeout = None;
             anyhow::Ok(Client::try_from(config)?)
         })?
@@ -108,7 +109,8 @@ impl Cluster {
     /// # Errors
     /// As [`Self::get`], and when it is not there.
     pub fn need(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value> {
-        self.get(kind, namespace, name)?.with_context(|| format!("there is no {} {namespace}/{name}", kind.name))
+        self.get(kind, namespace, name)?
+            .with_context(|| format!("there is no {} {namespace}/{name}", kind.name))
     }
 
     /// Objects with these labels.
@@ -162,7 +164,8 @@ impl Cluster {
     /// The server's or the kubelet's.
     pub fn logs(&self, namespace: &str, pod: &str) -> Result<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        block_on(api.logs(pod, &LogParams::default()))?.with_context(|| format!("no log of {namespace}/{pod}"))
+        block_on(api.logs(pod, &LogParams::default()))?
+            .with_context(|| format!("no log of {namespace}/{pod}"))
     }
 
     /// Watches an object until `look` finds what it looks for. `look` sees every state that the server sends, `None` while there is no such

@@ -16,7 +16,14 @@ pub(crate) fn of(cluster: &Cluster, namespace: &str) -> String {
         ask(&["-n", PROTECTED_NAMESPACE, "get", "jobs,pods,pvc,volumesnapshot"]),
         format!("--- {} operator", cluster.lab.name),
         last_lines(
-            &ask(&["-n", OPERATOR_NAMESPACE, "logs", "--tail=3000", "-l", "app.kubernetes.io/component=operator"]),
+            &ask(&[
+                "-n",
+                OPERATOR_NAMESPACE,
+                "logs",
+                "--tail=3000",
+                "-l",
+                "app.kubernetes.io/component=operator",
+            ]),
             namespace,
         ),
     ];

@@ -1,5 +1,7 @@
 //! One installation of Longshore per run, in both clusters, by its own chart.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +25,9 @@ pub const IMAGE: &str = "localhost/longshore:dev";
 /// Image with a shell and tools.
 pub const WORKLOAD_IMAGE: &str = "localhost/workload:dev";
 
+/// The chart's own default.
+pub const CONCURRENT_BACKUPS: u32 = 10;
+
 /// Marks namespaces that scenarios made.
 pub(crate) const SCENARIO_LABEL: &str = "longshore-e2e";
 
@@ -39,7 +44,12 @@ pub struct Site {
     /// A few letters that no other run has.
     pub run: String,
     /// The command line program, built from this checkout.
-    pub longshore: std::path::PathBuf,
+    pub longshore: PathBuf,
+    helm: PathBuf,
+    /// Names the image's content.
+    version: String,
+    /// Nobody takes the lab away while scenarios run on it.
+    _lock: File,
 }
 
 static SITE: OnceLock<std::result::Result<Site, String>> = OnceLock::new();
@@ -62,6 +72,7 @@ pub fn allowed_pair(run: &str) -> (String, String) {
 impl Site {
     fn prepare() -> Result<Self> {
         let lab = Lab::open(&Silent)?;
+        let lock = lab.lock()?;
         let minio = lab.minio();
         let [origin, fresh] = [ClusterName::Origin, ClusterName::Fresh].map(|name| lab.cluster(name));
         let down: Vec<String> = [&origin, &fresh].into_iter().flat_map(what_is_down).collect();
@@ -77,22 +88,28 @@ impl Site {
         let site = Self {
             longshore: longshore.into_iter().next().context("the command line was not built")?,
             run: run_name()?,
+            helm: lab.helm(&Silent)?,
+            version,
+            _lock: lock,
             lab,
             origin,
             fresh,
             minio,
         };
-        let helm = site.lab.helm(&Silent)?;
         for cluster in [&site.origin, &site.fresh] {
             remove_leftovers(cluster)?;
             cluster.lab.load_image(&archive)?;
-            site.install(cluster, &helm, &version)
+            site.install(cluster, CONCURRENT_BACKUPS)
                 .with_context(|| format!("could not install Longshore in {}", cluster.lab.name))?;
         }
         Ok(site)
     }
 
-    fn install(&self, cluster: &Cluster, helm: &std::path::Path, version: &str) -> Result<()> {
+    /// Installs Longshore, or changes how many backups it runs at once.
+    ///
+    /// # Errors
+    /// Helm's, with what the operator's pod says.
+    pub fn install(&self, cluster: &Cluster, concurrent_backups: u32) -> Result<()> {
         let (repository, tag) = IMAGE.rsplit_once(':').context("the image has no tag")?;
         let (source, target) = allowed_pair(&self.run);
         let values = json!({
@@ -100,14 +117,15 @@ impl Site {
             "protectedNamespaces": [PROTECTED_NAMESPACE, QUOTA_NAMESPACE],
             "allowRestore": [format!("{source}={target}")],
             // A new image under the old tag must give a new pod.
-            "podAnnotations": {"longshore-e2e/image": version},
+            "podAnnotations": {"longshore-e2e/image": self.version},
+            "concurrency": {"backups": concurrent_backups},
             // Every scenario runs at trace level, so that the search for secrets sees all there is to see.
             "logLevel": "trace",
         });
-        let mut file = tempfile(&values)?;
+        let file = ValuesFile::write(&values)?;
         let chart = longshore_lab::Paths::checkout().join("charts/longshore");
-        let mut command = Command::new(helm);
-        command.args(["upgrade", "--install", "longshore"]).arg(chart).arg("--values").arg(file.path());
+        let mut command = Command::new(&self.helm);
+        command.args(["upgrade", "--install", "longshore"]).arg(chart).arg("--values").arg(&file.0);
         command.args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"]);
         command.arg("--kubeconfig").arg(cluster.lab.kubeconfig());
         let output = command.output().context("could not start helm")?;
@@ -117,7 +135,6 @@ impl Site {
                 cluster.lab.kubectl(&["-n", OPERATOR_NAMESPACE, "logs", "--tail=20", "deployment/longshore"]);
             bail!("helm: {}\n{pods:?}\n{logs:?}", String::from_utf8_lossy(&output.stderr));
         }
-        file.remove();
         Ok(())
     }
 
@@ -150,7 +167,8 @@ fn what_is_down(cluster: &longshore_lab::Cluster) -> Vec<String> {
 /// What an earlier run left: its scenarios' namespaces, and Secrets in the protected ones.
 fn remove_leftovers(cluster: &Cluster) -> Result<()> {
     let left = cluster.list(&kinds::NAMESPACE, "", SCENARIO_LABEL)?;
-    let names: Vec<&str> = left.iter().filter_map(|namespace| namespace["metadata"]["name"].as_str()).collect();
+    let names: Vec<&str> =
+        left.iter().filter_map(|namespace| namespace["metadata"]["name"].as_str()).collect();
     for name in &names {
         cluster.delete(&kinds::NAMESPACE, "", name)?;
     }
@@ -181,20 +199,19 @@ fn run_name() -> Result<String> {
     Ok(name)
 }
 
-struct ValuesFile(std::path::PathBuf);
+/// A file for helm, gone when it is no longer needed.
+struct ValuesFile(PathBuf);
 
 impl ValuesFile {
-    fn path(&self) -> &std::path::Path {
-        &self.0
-    }
-
-    fn remove(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+    fn write(values: &Value) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("longshore-e2e-{}.json", std::process::id()));
+        std::fs::write(&path, values.to_string())?;
+        Ok(Self(path))
     }
 }
 
-fn tempfile(values: &Value) -> Result<ValuesFile> {
-    let path = std::env::temp_dir().join(format!("longshore-e2e-{}.json", std::process::id()));
-    std::fs::write(&path, values.to_string())?;
-    Ok(ValuesFile(path))
+impl Drop for ValuesFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

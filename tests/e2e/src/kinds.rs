@@ -56,12 +56,18 @@ kinds! {
 
 impl Kind {
     pub(crate) fn resource(&self) -> ApiResource {
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group, self.version, self.name), self.plural)
+        ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(self.group, self.version, self.name),
+            self.plural,
+        )
     }
 
     /// The kind of an object that is to be created.
     pub(crate) fn of(object: &Value) -> Result<&'static Self> {
         let name = object["kind"].as_str().context("an object without kind")?;
-        ALL.iter().copied().find(|kind| kind.name == name).with_context(|| format!("kind {name} is not in the list"))
+        ALL.iter()
+            .copied()
+            .find(|kind| kind.name == name)
+            .with_context(|| format!("kind {name} is not in the list"))
     }
 }

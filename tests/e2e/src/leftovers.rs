@@ -24,7 +24,9 @@ pub(crate) fn children(run: &Run, kept_roles: &[&str]) -> Result<Vec<String>> {
         for object in run.cluster.list(kind, "", &run.selector())? {
             let role = object["metadata"]["labels"]["longshore.dev/role"].as_str().unwrap_or_default();
             // The application's claim is what a restore is for, once it holds the data.
-            let result = kind.name == "PersistentVolumeClaim" && role == "target" && object["status"]["phase"] == "Bound";
+            let result = kind.name == "PersistentVolumeClaim"
+                && role == "target"
+                && object["status"]["phase"] == "Bound";
             if !kept_roles.contains(&role) && !result {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 found.push(format!("{} {name} ({role})", kind.name));

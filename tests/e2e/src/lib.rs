@@ -24,7 +24,8 @@ mod wait;
 pub use application::{Snapshot, VolumeMode};
 pub use cluster::Cluster;
 pub use installation::{
-    IMAGE, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Site, WORKLOAD_IMAGE, allowed_pair, site,
+    CONCURRENT_BACKUPS, IMAGE, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Site,
+    WORKLOAD_IMAGE, allowed_pair, site,
 };
 pub use kinds::Kind;
 pub use run::{Run, condition, has_reason, phase, reasons, text};

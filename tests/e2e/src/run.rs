@@ -28,7 +28,8 @@ impl Run {
     /// Creates a run's object.
     pub(crate) fn create(cluster: &'static Cluster, kind: &'static Kind, object: &Value) -> Result<Self> {
         let made = cluster.create(object)?;
-        let part = |name: &str| made["metadata"][name].as_str().map(str::to_owned).context("metadata is missing");
+        let part =
+            |name: &str| made["metadata"][name].as_str().map(str::to_owned).context("metadata is missing");
         Ok(Self { cluster, kind, namespace: part("namespace")?, name: part("name")?, uid: part("uid")? })
     }
 
@@ -99,10 +100,24 @@ impl Run {
     /// When it ends otherwise, or with another reason.
     pub fn failed(&self, reason: &str) -> Result<Value> {
         let object = self.end()?;
-        ensure!(phase(&object) == "Failed", "{} should have failed with {reason}: {}", self.name, object["status"]);
-        ensure!(has_reason(&object, reason), "{} failed, but not with {reason}: {}", self.name, object["status"]);
+        ensure!(
+            phase(&object) == "Failed",
+            "{} should have failed with {reason}: {}",
+            self.name,
+            object["status"]
+        );
+        ensure!(
+            has_reason(&object, reason),
+            "{} failed, but not with {reason}: {}",
+            self.name,
+            object["status"]
+        );
         let message = condition(&object, "Failed").and_then(|condition| condition["message"].as_str());
-        ensure!(message.is_some_and(|text| !text.is_empty()), "a failure without a message: {}", object["status"]);
+        ensure!(
+            message.is_some_and(|text| !text.is_empty()),
+            "a failure without a message: {}",
+            object["status"]
+        );
         Ok(object)
     }
 
@@ -112,7 +127,7 @@ impl Run {
     /// When none does in time, or the run ends without.
     pub fn shows(&self, reason: &str, limit: Duration) -> Result<Value> {
         self.watch(&format!("reason {reason}"), limit, |object| {
-            if has_reason(object, reason) {
+            if has_reason(object, reason) || tells_cause(object, reason) {
                 return Ok(Some(object.clone()));
             }
             if is_terminal(object) {
@@ -187,6 +202,14 @@ pub fn has_reason(object: &Value, reason: &str) -> bool {
     reasons(object).contains(&reason)
 }
 
+/// Whether a condition is about another attempt, after one that failed for this reason.
+fn tells_cause(object: &Value, reason: &str) -> bool {
+    let begins = |condition: &Value| {
+        condition["message"].as_str().is_some_and(|text| text.starts_with(&format!("{reason}: ")))
+    };
+    object["status"]["conditions"].as_array().is_some_and(|conditions| conditions.iter().any(begins))
+}
+
 fn is_terminal(object: &Value) -> bool {
     matches!(phase(object), "Completed" | "Failed" | "PartiallyFailed")
 }
@@ -217,9 +240,13 @@ fn check_rules(object: &Value) -> Result<()> {
     }
     let is_backup = object["kind"] == "VolumeSnapshotBackup";
     if is_backup {
-        ensure!((status["completed"] == true) == (now == "Completed"), "completed goes with Completed: {status}");
+        ensure!(
+            (status["completed"] == true) == (now == "Completed"),
+            "completed goes with Completed: {status}"
+        );
     } else {
-        let published = [&status["snapshotHandle"], &status["volumeSnapshotContentName"]].map(Value::is_string);
+        let published =
+            [&status["snapshotHandle"], &status["volumeSnapshotContentName"]].map(Value::is_string);
         ensure!(published[0] == published[1], "handle and content are published together: {status}");
     }
     Ok(())

@@ -88,7 +88,8 @@ impl Scenario {
     fn tell(&self, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let outcome = body(self).and_then(|()| self.end().context("the scenario itself went well"));
         outcome.map_err(|error| {
-            let states = [&self.site.origin, &self.site.fresh].map(|cluster| diagnosis::of(cluster, &self.namespace));
+            let states =
+                [&self.site.origin, &self.site.fresh].map(|cluster| diagnosis::of(cluster, &self.namespace));
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
             anyhow::anyhow!("{}\n{}", causes.join("\n  because: "), states.join("\n"))
         })
@@ -119,9 +120,15 @@ impl Scenario {
     fn drop_kept(&self, run: &Run) -> Result<()> {
         let contents = run.cluster.list(&kinds::VOLUME_SNAPSHOT_CONTENT, "", &run.selector())?;
         for content in &contents {
-            let past = json!({"metadata": {"annotations": {"longshore.dev/release-after": "2020-01-01T00:00:00Z"}}});
+            let past =
+                json!({"metadata": {"annotations": {"longshore.dev/release-after": "2020-01-01T00:00:00Z"}}});
             if content["metadata"]["labels"]["longshore.dev/role"] == "keeper" {
-                run.cluster.patch(&kinds::VOLUME_SNAPSHOT_CONTENT, "", text(content, "/metadata/name")?, &past)?;
+                run.cluster.patch(
+                    &kinds::VOLUME_SNAPSHOT_CONTENT,
+                    "",
+                    text(content, "/metadata/name")?,
+                    &past,
+                )?;
             }
         }
         run.left_nothing().context("after the time of a kept snapshot had passed")
@@ -132,8 +139,10 @@ impl Scenario {
     /// # Errors
     /// The server's.
     pub fn make_namespace(&self, cluster: &'static Cluster, name: &str, level: &str) -> Result<()> {
-        cluster.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
-            SCENARIO_LABEL: "scenario", "pod-security.kubernetes.io/enforce": level}}}))?;
+        cluster.create(
+            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
+            SCENARIO_LABEL: "scenario", "pod-security.kubernetes.io/enforce": level}}}),
+        )?;
         lock(&self.namespaces).push((cluster, name.to_owned()));
         Ok(())
     }
@@ -167,7 +176,14 @@ impl Scenario {
     ///
     /// # Errors
     /// The server's or the script's.
-    pub fn fill(&self, claim: &str, class: &str, mode: VolumeMode, size: &str, script: &str) -> Result<String> {
+    pub fn fill(
+        &self,
+        claim: &str,
+        class: &str,
+        mode: VolumeMode,
+        size: &str,
+        script: &str,
+    ) -> Result<String> {
         let origin = &self.site.origin;
         origin.create(&application::claim(&self.namespace, claim, class, mode, size))?;
         let script = format!("{script}\n{}", tree::fingerprint(mode));
@@ -244,7 +260,13 @@ impl Scenario {
     ///
     /// # Errors
     /// The server's.
-    pub fn restore_to(&self, cluster: &'static Cluster, name: &str, backup: &Value, claim: &str) -> Result<Run> {
+    pub fn restore_to(
+        &self,
+        cluster: &'static Cluster,
+        name: &str,
+        backup: &Value,
+        claim: &str,
+    ) -> Result<Run> {
         let mut spec = self.restore_spec(backup)?;
         spec["targetPVC"] = json!({"name": claim});
         self.start(cluster, &kinds::RESTORE, name, &spec)

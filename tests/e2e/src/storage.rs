@@ -160,7 +160,9 @@ impl<'a> Repository<'a> {
     fn longshore(&self, arguments: &[&str]) -> Result<String> {
         let keys = self.site.minio.credentials()?;
         let mut command = Command::new(&self.site.longshore);
-        command.args(arguments).args(["--repo", &format!("s3:{}/{}", self.site.minio.endpoint(), self.bucket)]);
+        command
+            .args(arguments)
+            .args(["--repo", &format!("s3:{}/{}", self.site.minio.endpoint(), self.bucket)]);
         command.env("LONGSHORE_PASSWORD", self.password);
         command.env("AWS_ACCESS_KEY_ID", keys.access_key).env("AWS_SECRET_ACCESS_KEY", keys.secret_key);
         let output = command.output().context("could not start longshore")?;

@@ -224,7 +224,11 @@ impl Lab {
         Ok(target)
     }
 
-    fn lock(&self) -> Result<File> {
+    /// Keeps others from bringing the lab up or down, as long as the file is held.
+    ///
+    /// # Errors
+    /// When somebody is doing so.
+    pub fn lock(&self) -> Result<File> {
         lock(&self.paths)
     }
 }

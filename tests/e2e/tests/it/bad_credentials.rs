@@ -1,8 +1,9 @@
 //! Secrets and stores that do not work: each has its own reason, found before a byte of the volume is read.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Outcome, 
-    PROTECTED_NAMESPACE, Run, SHORT, Scenario, Snapshot, VolumeMode, condition, kinds, storage::Bucket,
+use longshore_e2e::{
+    Outcome, PROTECTED_NAMESPACE, Run, SHORT, Scenario, Snapshot, VolumeMode, condition, kinds,
+    storage::Bucket,
 };
 use longshore_lab::HOST_ADDRESS;
 use serde_json::{Value, json};
@@ -50,15 +51,13 @@ fn vsm_8_each_missing_key_of_the_secret_is_named() -> Outcome {
             faults.push((key, "SecretKeyMissing", data));
         }
         let names: Vec<String> = keys.iter().map(|key| key.to_lowercase().replace('_', "-")).collect();
-        let named: Vec<(&str, &str, Value)> = names
-            .iter()
-            .zip(faults)
-            .map(|(name, (_, reason, data))| (name.as_str(), reason, data))
-            .collect();
+        let named: Vec<(&str, &str, Value)> =
+            names.iter().zip(faults).map(|(name, (_, reason, data))| (name.as_str(), reason, data)).collect();
         let runs = start_each(scenario, &snapshot, &named)?;
         for (run, key) in runs.iter().zip(keys) {
             let object = failed_before_reading(run, "SecretKeyMissing")?;
-            let message = condition(&object, "Failed").map_or(&Value::Null, |condition| &condition["message"]);
+            let message =
+                condition(&object, "Failed").map_or(&Value::Null, |condition| &condition["message"]);
             ensure!(message.to_string().contains(key), "the message should name {key}: {message}");
         }
         ensure!(scenario.bucket.objects()?.is_empty(), "nothing was written");
@@ -85,10 +84,12 @@ fn vsm_8_an_endpoint_that_is_down_is_tried_again_and_named() -> Outcome {
     Scenario::play("endpoint", |scenario| {
         let snapshot = prepare(scenario)?;
         let mut data = scenario.credentials()?;
-        data["RESTIC_REPOSITORY"] = format!("s3:http://{HOST_ADDRESS}:{CLOSED_PORT}/{}", scenario.bucket.name).into();
+        data["RESTIC_REPOSITORY"] =
+            format!("s3:http://{HOST_ADDRESS}:{CLOSED_PORT}/{}", scenario.bucket.name).into();
         let runs = start_each(scenario, &snapshot, &[("down", "EndpointUnreachable", data)])?;
         let run = runs.first().context("no run")?;
-        run.shows("EndpointUnreachable", SHORT * 2)?;
+        // The mover itself tries for two minutes before it gives up.
+        run.shows("EndpointUnreachable", SHORT * 4)?;
         run.remove()?;
         run.left_nothing()
     })
@@ -108,8 +109,11 @@ fn vsm_8_a_certificate_is_trusted_only_through_the_secrets_authority() -> Outcom
         });
         let mut trusted = untrusted.clone();
         trusted["RESTIC_CUSTOM_CA"] = std::fs::read_to_string(store.authority())?.into();
-        let runs =
-            start_each(scenario, &snapshot, &[("untrusted", "TLSUntrusted", untrusted), ("trusted", "", trusted)])?;
+        let runs = start_each(
+            scenario,
+            &snapshot,
+            &[("untrusted", "TLSUntrusted", untrusted), ("trusted", "", trusted)],
+        )?;
         let [untrusted, trusted] = &runs[..] else { anyhow::bail!("two runs") };
         failed_before_reading(untrusted, "TLSUntrusted")?;
         trusted.completed()?;

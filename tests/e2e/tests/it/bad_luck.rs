@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::processes::{self, Mover};
-use longshore_e2e::{Outcome, 
-    PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Run, SETTLE, SHORT, Scenario, Snapshot, VolumeMode, WORK, eventually, kinds,
-    phase, tree,
+use longshore_e2e::{
+    Outcome, PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Run, SETTLE, SHORT, Scenario, Snapshot, VolumeMode, WORK,
+    eventually, kinds, phase, tree,
 };
 use longshore_lab::{DEFAULT_DRIVER, Fault};
 use serde_json::json;
@@ -87,7 +87,13 @@ fn vsm_11_an_evicted_mover_starts_again_and_completes() -> Outcome {
 fn vsm_11_a_quota_that_forbids_the_mover_is_named_and_waited_for() -> Outcome {
     Scenario::play("quota", |scenario| {
         let origin = &scenario.site.origin;
-        scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "seq 1 1000 > /data/numbers; sync")?;
+        scenario.fill(
+            "data",
+            "lab-ext4",
+            VolumeMode::Filesystem,
+            "16Mi",
+            "seq 1 1000 > /data/numbers; sync",
+        )?;
         let snapshot = scenario.snapshot("first", "data")?;
         scenario.make_secret(origin, QUOTA_NAMESPACE, &scenario.secret, &scenario.credentials()?)?;
         origin.delete(&kinds::QUOTA, QUOTA_NAMESPACE, "nothing")?;
@@ -185,8 +191,13 @@ fn a_store_that_stops_in_the_middle_and_comes_back_is_waited_for() -> Outcome {
 #[test]
 fn a_storage_that_fails_and_dawdles_is_tried_again() -> Outcome {
     Scenario::play_alone("driver-faults", |scenario| {
-        let before =
-            scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "seq 1 1000 > /data/numbers; sync")?;
+        let before = scenario.fill(
+            "data",
+            "lab-ext4",
+            VolumeMode::Filesystem,
+            "16Mi",
+            "seq 1 1000 > /data/numbers; sync",
+        )?;
         let snapshot = scenario.snapshot("first", "data")?;
         let fault = |method: &str, action: &str| Fault {
             method: method.into(),
@@ -202,11 +213,14 @@ fn a_storage_that_fails_and_dawdles_is_tried_again() -> Outcome {
             fault("NodePublishVolume", "delay"),
             fault("DeleteVolume", "error"),
         ];
-        let drivers = [&scenario.site.origin, &scenario.site.fresh].map(|cluster| cluster.lab.driver(DEFAULT_DRIVER));
+        let drivers =
+            [&scenario.site.origin, &scenario.site.fresh].map(|cluster| cluster.lab.driver(DEFAULT_DRIVER));
         for driver in &drivers {
             driver.set_faults(&faults)?;
         }
-        let outcome = scenario.back_up("first", &snapshot).and_then(|backup| check_restores(scenario, &backup, &before));
+        let outcome = scenario
+            .back_up("first", &snapshot)
+            .and_then(|backup| check_restores(scenario, &backup, &before));
         for driver in &drivers {
             driver.set_faults(&[])?;
         }

@@ -18,7 +18,8 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
         };
         let source = "/volumeSnapshotMoverBackupRef/sourcePVCData";
         let reference_at = "/volumeSnapshotMoverBackupRef/resticrepository";
-        let other_run = reference.replacen(text(&backup, "/metadata/uid")?, "00000000-0000-4000-8000-000000000000", 1);
+        let other_run =
+            reference.replacen(text(&backup, "/metadata/uid")?, "00000000-0000-4000-8000-000000000000", 1);
         let stolen = reference.replacen(&scenario.namespace, "somebody-else", 1);
         let restic = "s3:s3.example.com/bucket/openshift-adp/app/snapcontent-1-pvc";
         let mut cases = vec![
@@ -32,7 +33,11 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
             ("restic", "OldResticRepository", set(reference_at, restic.into())?),
             ("unknown", "RestorePointNotFound", set(reference_at, other_run.into())?),
             ("stolen", "NamespaceNotAllowed", set(reference_at, stolen.into())?),
-            ("no-class", "StorageClassNotFound", set(&format!("{source}/storageClassName"), "nobody-knows".into())?),
+            (
+                "no-class",
+                "StorageClassNotFound",
+                set(&format!("{source}/storageClassName"), "nobody-knows".into())?,
+            ),
             ("small", "VolumeTooSmall", set(&format!("{source}/size"), "12Mi".into())?),
         ];
         let with = |field: &str, value: Value| {
@@ -87,8 +92,11 @@ fn a_class_whose_driver_takes_no_snapshots_is_refused_before_data_moves() -> Out
     Scenario::play("no-snapshots", |scenario| {
         let fresh = &scenario.site.fresh;
         let class = format!("{}-plain", scenario.namespace);
-        fresh.lab.apply(&json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": {"name": class}, "provisioner": "plain.example.com"}).to_string())?;
+        fresh.lab.apply(
+            &json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": class}, "provisioner": "plain.example.com"})
+            .to_string(),
+        )?;
         let backup = made(scenario, VolumeMode::Filesystem, "echo some > /data/file")?;
         let mut spec = scenario.restore_spec(&backup)?;
         spec["volumeSnapshotMoverBackupRef"]["sourcePVCData"]["storageClassName"] = class.clone().into();

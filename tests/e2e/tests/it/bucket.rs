@@ -68,7 +68,11 @@ fn vsm_1_two_claims_of_equal_content_are_stored_once() -> Outcome {
         ensure!(once > 24_000_000, "random bytes do not shrink: {once}");
         scenario.back_up("second", &twin)?.completed()?;
         let twice = scenario.bucket.bytes()?;
-        ensure!((twice - once) * 20 < once, "{once} bytes for the first claim, {} for its twin", twice - once);
+        ensure!(
+            (twice - once) * 20 < once,
+            "{once} bytes for the first claim, {} for its twin",
+            twice - once
+        );
         ensure!(scenario.repository().snapshots()?.len() == 2, "two restore points");
         Ok(())
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::audit::{self, Request};
-use longshore_e2e::{Outcome, Cluster, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, kinds, text};
+use longshore_e2e::{Cluster, Outcome, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, kinds, text};
 use serde_json::{Value, json};
 
 #[test]
@@ -19,7 +19,10 @@ fn vsm_9_vsm_12_vsm_16_copies_are_made_in_order_and_the_mover_mounts_the_last() 
         let backup = scenario.back_up("first", &snapshot)?;
         let completed = backup.completed()?;
         ensure!(completed["spec"].as_object().is_some_and(|spec| spec.len() == 3), "{}", completed["spec"]);
-        ensure!(before == versions(scenario, origin)?, "an object of the application was changed: {before:?}");
+        ensure!(
+            before == versions(scenario, origin)?,
+            "an object of the application was changed: {before:?}"
+        );
 
         let requests = requests_about(origin, &backup)?;
         let order: Vec<&str> = requests
@@ -82,7 +85,10 @@ fn requests_about(cluster: &Cluster, run: &Run) -> Result<Vec<Request>> {
 
 fn check_copies(requests: &[Request], handle: &str) -> Result<()> {
     let sent = |resource: &str| -> Result<&Request> {
-        requests.iter().find(|request| request.created(resource)).with_context(|| format!("no {resource} was made"))
+        requests
+            .iter()
+            .find(|request| request.created(resource))
+            .with_context(|| format!("no {resource} was made"))
     };
     let content = sent("volumesnapshotcontents")?;
     let spec = &content.sent["spec"];
@@ -91,7 +97,11 @@ fn check_copies(requests: &[Request], handle: &str) -> Result<()> {
     ensure!(spec["volumeSnapshotRef"]["namespace"] == PROTECTED_NAMESPACE, "{spec}");
 
     let snapshot = sent("volumesnapshots")?;
-    ensure!(snapshot.namespace == PROTECTED_NAMESPACE, "namespace of the VolumeSnapshot: {}", snapshot.namespace);
+    ensure!(
+        snapshot.namespace == PROTECTED_NAMESPACE,
+        "namespace of the VolumeSnapshot: {}",
+        snapshot.namespace
+    );
     let source = &snapshot.sent["spec"]["source"];
     ensure!(*source == json!({"volumeSnapshotContentName": content.name}), "{source}");
 

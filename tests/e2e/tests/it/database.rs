@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Outcome, Cluster, SETTLE, SHORT, Scenario, VolumeMode, eventually, kinds};
+use longshore_e2e::{Cluster, Outcome, SETTLE, SHORT, Scenario, VolumeMode, eventually, kinds};
 use longshore_lab::{Image, Silent, packages};
 use serde_json::{Value, json};
 
@@ -63,7 +63,8 @@ fn start(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
 if [ ! -e /data/database/PG_VERSION ]; then initdb -D /data/database -A trust --no-locale -E UTF8 -U postgres; fi
 rm -f /data/database/postmaster.pid
 exec postgres -D /data/database -c listen_addresses= -c unix_socket_directories=/tmp -c jit=off -c shared_buffers=16MB -c max_connections=10";
-    let prepare = format!("mkdir -p /data/database; chown {USER}:{USER} /data/database; chmod 700 /data/database");
+    let prepare =
+        format!("mkdir -p /data/database; chown {USER}:{USER} /data/database; chmod 700 /data/database");
     let mount = json!([{"name": "volume", "mountPath": "/data"}]);
     cluster.create(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "database", "namespace": scenario.namespace},
         "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "automountServiceAccountToken": false,
@@ -72,18 +73,34 @@ exec postgres -D /data/database -c listen_addresses= -c unix_socket_directories=
             "containers": [{"name": "main", "image": IMAGE, "imagePullPolicy": "Never", "command": ["bash", "-ec", script],
                 "securityContext": {"runAsUser": USER, "runAsGroup": USER}, "volumeMounts": mount}],
             "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "data"}}]}}))?;
-    cluster.watch("a running database", (&kinds::POD, &scenario.namespace, "database"), SETTLE, |object| {
-        let status = object.map_or(&Value::Null, |object| &object["status"]);
-        ensure!(status["phase"] != "Failed", "{:?}", cluster.logs(&scenario.namespace, "database"));
-        Ok((status["containerStatuses"][0]["ready"] == true).then_some(()))
-    })?;
+    cluster.watch(
+        "a running database",
+        (&kinds::POD, &scenario.namespace, "database"),
+        SETTLE,
+        |object| {
+            let status = object.map_or(&Value::Null, |object| &object["status"]);
+            ensure!(status["phase"] != "Failed", "{:?}", cluster.logs(&scenario.namespace, "database"));
+            Ok((status["containerStatuses"][0]["ready"] == true).then_some(()))
+        },
+    )?;
     eventually("the database to answer", SHORT, || {
         Ok(query(scenario, cluster, "select 1").map(drop).map_err(|error| format!("{error:#}")))
     })
 }
 
 fn query(scenario: &Scenario, cluster: &Cluster, text: &str) -> Result<String> {
-    let command = ["-n", &scenario.namespace, "exec", "database", "-c", "main", "--", "/postgres/bin/psql", "-h", "/tmp"];
+    let command = [
+        "-n",
+        &scenario.namespace,
+        "exec",
+        "database",
+        "-c",
+        "main",
+        "--",
+        "/postgres/bin/psql",
+        "-h",
+        "/tmp",
+    ];
     let words = ["-U", "postgres", "-v", "ON_ERROR_STOP=1", "-At", "-c", text];
     cluster.lab.kubectl(&[command.as_slice(), words.as_slice()].concat())
 }
@@ -108,7 +125,8 @@ fn image(scenario: &Scenario) -> Result<PathBuf> {
         ("/usr/bin/sh".to_owned(), "bash".to_owned()),
         ("/postgres".to_owned(), root.to_string_lossy().into_owned()),
     ]);
-    let image = Image { name: IMAGE.into(), programs, links, base: true, entrypoint: vec!["/usr/bin/bash".into()] };
+    let image =
+        Image { name: IMAGE.into(), programs, links, base: true, entrypoint: vec!["/usr/bin/bash".into()] };
     let folder = scenario.site.lab.paths().cache().join("images");
     let archive = folder.join("postgres-dev.tar");
     image.write_archive(&archive)?;

@@ -1,8 +1,9 @@
 //! What a restore may rely on, and what not: the backup's object, its cluster, its storage.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Outcome, 
-    PROTECTED_NAMESPACE, SETTLE, Scenario, VolumeMode, application, eventually, kinds, storage, text, tree,
+use longshore_e2e::{
+    Outcome, PROTECTED_NAMESPACE, SETTLE, Scenario, VolumeMode, application, eventually, kinds, storage,
+    text, tree,
 };
 use longshore_lab::{DriverOptions, Silent};
 use serde_json::{Value, json};

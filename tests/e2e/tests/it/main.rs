@@ -8,6 +8,8 @@ mod bucket;
 mod copies;
 mod database;
 mod independence;
+#[cfg(feature = "long")]
+mod many;
 mod operator_killed;
 mod overhead;
 mod road;

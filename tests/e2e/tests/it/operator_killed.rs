@@ -3,21 +3,30 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use longshore_e2e::{Outcome, 
-    Cluster, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, WORK, audit, eventually, kinds, phase, processes, tree,
+use longshore_e2e::{
+    Cluster, Outcome, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, WORK, audit, eventually, kinds, phase,
+    processes, tree,
 };
 use serde_json::Value;
 
 /// Moments in the life of a run, in their order.
-const BACKUP_MOMENTS: &[&str] = &["created", "VolumeSnapshotContent", "PersistentVolumeClaim", "Job", "mover", "SnapshotBackupDone"];
-const RESTORE_MOMENTS: &[&str] = &["created", "PersistentVolumeClaim", "mover", "VolumeSnapshot", "SnapshotRestoreDone"];
+const BACKUP_MOMENTS: &[&str] =
+    &["created", "VolumeSnapshotContent", "PersistentVolumeClaim", "Job", "mover", "SnapshotBackupDone"];
+const RESTORE_MOMENTS: &[&str] =
+    &["created", "PersistentVolumeClaim", "mover", "VolumeSnapshot", "SnapshotRestoreDone"];
 
 #[test]
 fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() -> Outcome {
     Scenario::play_alone("operator-killed", |scenario| {
         let site = scenario.site;
         let mode = VolumeMode::Filesystem;
-        let before = scenario.fill("data", "lab-ext4", mode, "96Mi", "head -c 60000000 /dev/urandom > /data/random; sync")?;
+        let before = scenario.fill(
+            "data",
+            "lab-ext4",
+            mode,
+            "96Mi",
+            "head -c 60000000 /dev/urandom > /data/random; sync",
+        )?;
         let snapshot = scenario.snapshot("first", "data")?;
         let backup = scenario.back_up("first", &snapshot)?;
         kill_at(scenario, &backup, chosen(BACKUP_MOMENTS))?;
@@ -39,7 +48,11 @@ fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() 
 /// All of them in the long variant; otherwise those where most is in flight.
 fn chosen(moments: &'static [&'static str]) -> Vec<&'static str> {
     let all = cfg!(feature = "long");
-    moments.iter().copied().filter(|moment| all || !["created", "Job", "VolumeSnapshotContent"].contains(moment)).collect()
+    moments
+        .iter()
+        .copied()
+        .filter(|moment| all || !["created", "Job", "VolumeSnapshotContent"].contains(moment))
+        .collect()
 }
 
 fn kill_at(scenario: &Scenario, run: &Run, moments: Vec<&str>) -> Result<()> {

@@ -42,10 +42,17 @@ fn vsm_10_a_backup_costs_few_requests_and_seconds_beside_moving_the_data() -> Ou
             counted.len() <= REQUESTS_MAX,
             "{} requests: {:?}",
             counted.len(),
-            counted.iter().map(|request| format!("{} {}", request.verb, request.resource)).collect::<Vec<_>>()
+            counted
+                .iter()
+                .map(|request| format!("{} {}", request.verb, request.resource))
+                .collect::<Vec<_>>()
         );
         // The promises are 2 s and 10 s on an idle machine; the test's limits leave room for a busy one.
-        ensure!(times.said_after <= 6.0, "SnapshotBackupDone came {:.1} s after the mover's end", times.said_after);
+        ensure!(
+            times.said_after <= 6.0,
+            "SnapshotBackupDone came {:.1} s after the mover's end",
+            times.said_after
+        );
         ensure!(beside <= 25.0, "{beside:.1} s beside moving the data");
         Ok(())
     })

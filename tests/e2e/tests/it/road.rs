@@ -1,7 +1,9 @@
 //! The whole road: a snapshot leaves one cluster and comes back in another.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Outcome, Cluster, Run, SETTLE, Scenario, VolumeMode, condition, eventually, kinds, storage, text, tree};
+use longshore_e2e::{
+    Cluster, Outcome, Run, SETTLE, Scenario, VolumeMode, condition, eventually, kinds, storage, text, tree,
+};
 use longshore_lab::DEFAULT_DRIVER;
 use serde_json::{Value, json};
 
@@ -77,7 +79,12 @@ fn check_target(scenario: &Scenario, cluster: &Cluster, handle: &str) -> Result<
     ensure!(claim["spec"]["dataSource"]["kind"] == "VolumeSnapshot", "dataSource: {}", claim["spec"]);
     let source = text(&claim, "/spec/dataSource/name")?;
     let volume = text(&claim, "/spec/volumeName")?;
-    let made = storage::calls(cluster, DEFAULT_DRIVER, "CreateVolume", &format!("pvc-{}", text(&claim, "/metadata/uid")?))?;
+    let made = storage::calls(
+        cluster,
+        DEFAULT_DRIVER,
+        "CreateVolume",
+        &format!("pvc-{}", text(&claim, "/metadata/uid")?),
+    )?;
     ensure!(
         made.iter().any(|call| call["request"].to_string().contains(handle)),
         "{volume}, made from {source}, is not from {handle}: {made:?}"

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Outcome, Cluster, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, Scenario, VolumeMode, audit, kinds};
+use longshore_e2e::{
+    Cluster, OPERATOR_NAMESPACE, Outcome, PROTECTED_NAMESPACE, Scenario, VolumeMode, audit, kinds,
+};
 use serde_json::Value;
 
 #[test]
@@ -15,19 +17,35 @@ fn no_secret_is_in_any_log_event_status_or_job_at_trace_level() -> Outcome {
     Scenario::play("secrecy", |scenario| {
         let site = scenario.site;
         let logs = MoverLogs::begin(&scenario.namespace)?;
-        scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "seq 1 100000 > /data/numbers; sync")?;
+        scenario.fill(
+            "data",
+            "lab-ext4",
+            VolumeMode::Filesystem,
+            "16Mi",
+            "seq 1 100000 > /data/numbers; sync",
+        )?;
         let snapshot = scenario.snapshot("first", "data")?;
         let mut wrong = scenario.credentials()?;
         wrong["RESTIC_PASSWORD"] = format!("wrong {}", scenario.password).into();
-        let good_secret = scenario.credentials()?["AWS_SECRET_ACCESS_KEY"].as_str().context("no key")?.to_owned();
+        let good_secret =
+            scenario.credentials()?["AWS_SECRET_ACCESS_KEY"].as_str().context("no key")?.to_owned();
         let seen = logs.while_copying(&[&site.origin, &site.fresh], || {
             let backup = scenario.back_up("first", &snapshot)?.completed()?;
             scenario.restore_to(&site.fresh, "back", &backup, "data")?.completed()?;
             // A failure tells more than a success; it must not tell this.
-            site.origin.patch(&kinds::SECRET, PROTECTED_NAMESPACE, &scenario.secret, &serde_json::json!({"stringData": wrong}))?;
+            site.origin.patch(
+                &kinds::SECRET,
+                PROTECTED_NAMESPACE,
+                &scenario.secret,
+                &serde_json::json!({"stringData": wrong}),
+            )?;
             scenario.back_up("second", &snapshot)?.failed("WrongKey").map(drop)
         })?;
-        ensure!(seen.iter().any(|(_, text)| text.contains("TRACE")), "movers log at trace level: {} logs", seen.len());
+        ensure!(
+            seen.iter().any(|(_, text)| text.contains("TRACE")),
+            "movers log at trace level: {} logs",
+            seen.len()
+        );
         let secrets = [scenario.password.clone(), good_secret];
         for (name, text) in seen {
             search(&name, &text, &secrets)?;
