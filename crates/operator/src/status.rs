@@ -22,9 +22,6 @@ pub const RECONCILED: &str = "Reconciled";
 /// Condition of a restore: the application's PVC is bound.
 pub const TARGET_BOUND: &str = "TargetBound";
 
-/// Reason of `Progressing` while a mover failed and its Job makes another attempt.
-pub const RETRYING: &str = "MoverRetrying";
-
 /// A pass without news comes after this time at the latest, since a watch may miss something. It reads memory only.
 pub const REQUEUE_MAX: Duration = Duration::from_secs(60);
 /// The same for a run that is over and has nothing left to remove.
@@ -241,8 +238,7 @@ pub fn stage<S: RunStatus>(status: &S) -> &str {
 pub fn trouble<S: RunStatus>(status: &S) -> Option<(&str, &str)> {
     let condition = find(status.conditions(), PROGRESSING)?;
     let is_trouble = OperatorReason::ALL.iter().any(|known| known.as_str() == condition.reason)
-        || longshore_job::Reason::ALL.iter().any(|known| known.as_str() == condition.reason)
-        || condition.reason == RETRYING;
+        || longshore_job::Reason::ALL.iter().any(|known| known.as_str() == condition.reason);
     (is_trouble && condition.status == "True")
         .then_some((condition.reason.as_str(), condition.message.as_str()))
 }

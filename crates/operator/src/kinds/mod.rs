@@ -3,3 +3,4 @@
 pub mod backup;
 pub mod keeper;
 pub mod restore;
+mod waiting;

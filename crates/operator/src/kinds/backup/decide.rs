@@ -20,6 +20,7 @@ use longshore_api::{
 use longshore_job::{BackupSummary, Outcome};
 
 use crate::children::Child;
+use crate::kinds::waiting;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{Limits, REQUEUE_OVER, RunStatus, overdue};
@@ -207,24 +208,15 @@ fn work(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
             }
         }
         MoverState::Leaving => decision.progressing(now, "Restarting", "the mover is being started again"),
-        MoverState::Starting { trouble } => start(decision, now, limits, seen, trouble.as_ref()),
+        MoverState::Starting { trouble } => {
+            waiting::for_start(decision, now, limits, &seen.claim, trouble.as_ref());
+        }
         MoverState::Running { .. } => {
             decision.step(Step::FollowProgress);
             decision.steps.sort();
             set_running(decision, now);
         }
-        MoverState::Retrying { trouble } => {
-            let message = format!("the last attempt failed, another follows: {}", trouble.text());
-            let reason = trouble.reason.as_str();
-            crate::status::set_condition(
-                decision.status.conditions_mut(),
-                now,
-                crate::status::PROGRESSING,
-                true,
-                crate::status::RETRYING,
-                &cut(format!("{reason}: {message}")),
-            );
-        }
+        MoverState::Retrying { trouble } => waiting::for_retry(decision, now, trouble),
         MoverState::Succeeded(Outcome::BackedUp(summary)) => done(decision, now, summary),
         MoverState::Succeeded(_) | MoverState::ResultLost => restart(decision, now),
         MoverState::Failed { trouble, .. } => decision.fail(now, trouble),
@@ -297,25 +289,6 @@ fn expose(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen)
         Child::Pending { .. } | Child::Ready { .. } => decision.step(Step::CreateJob),
     }
     decision.progressing(now, "Exposing", "making the snapshot readable in the protected namespace");
-}
-
-fn start(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen, trouble: Option<&Trouble>) {
-    let unbound = match &seen.claim {
-        Child::Pending { error: Some(error) } => {
-            Some(Trouble::new(OperatorReason::PVCNotBound, error.clone()))
-        }
-        _ => None,
-    };
-    match unbound.as_ref().or(trouble) {
-        Some(trouble) => decision.wait_or_fail(now, limits, trouble),
-        None if decision.is_patient(now, "Exposing") => {}
-        None => {
-            // Without a word from anybody the wait is bounded as well.
-            let quiet =
-                Trouble::new(OperatorReason::MoverPodNotStarted, "waiting for the mover's pod to start");
-            decision.wait_or_fail(now, limits, &quiet);
-        }
-    }
 }
 
 fn done(decision: &mut Decision, now: Timestamp, summary: &BackupSummary) {

@@ -19,6 +19,7 @@ use longshore_api::{BatchingStatus, Phase, RunProgress, VolumeSnapshotRestoreSta
 use longshore_job::{Outcome, RestoreSummary};
 
 use crate::children::Child;
+use crate::kinds::waiting;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{
@@ -267,37 +268,17 @@ fn restore(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen
             }
         },
         MoverState::Leaving => {}
-        MoverState::Starting { trouble } => start(decision, now, limits, seen, trouble.as_ref()),
+        MoverState::Starting { trouble } => {
+            waiting::for_start(decision, now, limits, &seen.claim, trouble.as_ref());
+        }
         MoverState::Running { .. } => {
             decision.step(Step::FollowProgress);
             progressing(decision, now, "Transferring", "the mover is at work");
         }
-        MoverState::Retrying { trouble } => {
-            let text =
-                format!("the last attempt failed, another follows: {}: {}", trouble.reason, trouble.text());
-            progressing(decision, now, crate::status::RETRYING, &cut(text));
-        }
+        MoverState::Retrying { trouble } => waiting::for_retry(decision, now, trouble),
         MoverState::Succeeded(Outcome::Restored(summary)) => restored(decision, now, summary),
         MoverState::Succeeded(_) | MoverState::ResultLost => restart(decision, now),
         MoverState::Failed { trouble, .. } => decision.fail(now, trouble),
-    }
-}
-
-fn start(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen, trouble: Option<&Trouble>) {
-    let unbound = match &seen.claim {
-        Child::Pending { error: Some(error) } => {
-            Some(Trouble::new(OperatorReason::PVCNotBound, error.clone()))
-        }
-        _ => None,
-    };
-    match unbound.as_ref().or(trouble) {
-        Some(trouble) => decision.wait_or_fail(now, limits, trouble),
-        None if decision.is_patient(now, "Exposing") => {}
-        None => {
-            let quiet =
-                Trouble::new(OperatorReason::MoverPodNotStarted, "waiting for the mover's pod to start");
-            decision.wait_or_fail(now, limits, &quiet);
-        }
     }
 }
 
