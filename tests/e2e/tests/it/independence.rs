@@ -129,16 +129,17 @@ fn vsm_14_a_restore_needs_nothing_but_what_the_repository_lists() -> Outcome {
         scenario.back_up("first", &snapshot)?.completed()?;
         let listed = scenario.repository().snapshots()?;
         let point = listed.first().context("the repository lists no restore point")?;
-        let source = &point["source"];
+        let source = &point["kubernetes"];
+        let size = source["requestedBytes"].as_u64().context("no size")?.to_string();
+        ensure!(source["pvcLabels"]["app"] == "scenario", "the claim's labels are listed: {point}");
         let spec = json!({
             "protectedNamespace": PROTECTED_NAMESPACE, "resticSecretRef": {"name": scenario.secret},
             "targetPVC": {"name": "data"},
             "volumeSnapshotMoverBackupRef": {
-                "resticrepository": point["reference"], "volumeSnapshotClassName": source["volumeSnapshotClassName"],
-                "sourcePVCData": {"name": source["pvcName"], "size": source["pvcSize"],
-                    "storageClassName": source["storageClassName"]}},
+                "resticrepository": point["reference"], "volumeSnapshotClassName": source["volumeSnapshotClass"],
+                "sourcePVCData": {
+                    "name": source["pvcName"], "size": size, "storageClassName": source["storageClass"]}},
         });
-        ensure!(source["labels"]["app"] == "scenario", "the claim's labels are listed: {point}");
         let fresh = &scenario.site.fresh;
         scenario.start(fresh, &kinds::RESTORE, "back", &spec)?.completed()?;
         let after = scenario.fingerprint(fresh, "data", mode)?;
