@@ -1,7 +1,9 @@
 //! Restores that ask for what cannot be had, or must not be had.
 
 use anyhow::{Context, Result, ensure};
-use longshore_e2e::{Outcome, PROTECTED_NAMESPACE, Scenario, VolumeMode, allowed_pair, kinds, text, tree};
+use longshore_e2e::{
+    Outcome, PROTECTED_NAMESPACE, SHORT, Scenario, VolumeMode, allowed_pair, kinds, text, tree,
+};
 use serde_json::{Value, json};
 
 #[test]
@@ -33,11 +35,6 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
             ("restic", "OldResticRepository", set(reference_at, restic.into())?),
             ("unknown", "RestorePointNotFound", set(reference_at, other_run.into())?),
             ("stolen", "NamespaceNotAllowed", set(reference_at, stolen.into())?),
-            (
-                "no-class",
-                "StorageClassNotFound",
-                set(&format!("{source}/storageClassName"), "nobody-knows".into())?,
-            ),
             ("small", "VolumeTooSmall", set(&format!("{source}/size"), "12Mi".into())?),
         ];
         let with = |field: &str, value: Value| {
@@ -58,6 +55,8 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
             "16Mi",
         );
         let claim = fresh.create(&claim)?;
+        let unknown_class = set(&format!("{source}/storageClassName"), "nobody-knows".into())?;
+        let waiting = scenario.start(fresh, &kinds::RESTORE, "no-class", &unknown_class)?;
         let mut runs = Vec::new();
         for (name, _, spec) in &cases {
             runs.push(scenario.start(fresh, &kinds::RESTORE, name, spec)?);
@@ -66,6 +65,10 @@ fn vsm_7_each_missing_or_wrong_field_of_a_restore_has_its_own_reason() -> Outcom
             run.failed(reason)?;
             run.left_nothing()?;
         }
+        // A class may still come.
+        waiting.shows("StorageClassNotFound", SHORT)?;
+        waiting.remove()?;
+        waiting.left_nothing()?;
         let after = fresh.need(&kinds::PVC, &scenario.namespace, "taken")?;
         ensure!(claim["metadata"]["uid"] == after["metadata"]["uid"], "somebody's PVC was replaced");
         ensure!(claim["spec"] == after["spec"], "somebody's PVC was changed");

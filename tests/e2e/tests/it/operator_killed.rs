@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use longshore_e2e::{
-    Cluster, Outcome, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, WORK, audit, eventually, kinds, phase,
-    processes, tree,
+    Cluster, Outcome, PROTECTED_NAMESPACE, Run, Scenario, Snapshot, VolumeMode, WORK, audit, eventually,
+    kinds, phase, processes, tree,
 };
+use longshore_lab::{DEFAULT_DRIVER, Fault};
 use serde_json::Value;
 
 /// Moments in the life of a run, in their order.
 const BACKUP_MOMENTS: &[&str] =
-    &["created", "VolumeSnapshotContent", "PersistentVolumeClaim", "Job", "mover", "SnapshotBackupDone"];
-const RESTORE_MOMENTS: &[&str] =
-    &["created", "PersistentVolumeClaim", "mover", "VolumeSnapshot", "SnapshotRestoreDone"];
+    &["created", "VolumeSnapshotContent", "PersistentVolumeClaim", "Job", "mover", "Cleanup"];
+const RESTORE_MOMENTS: &[&str] = &["created", "PersistentVolumeClaim", "mover", "VolumeSnapshot", "Cleanup"];
 
 #[test]
 fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() -> Outcome {
@@ -28,21 +28,38 @@ fn vsm_11_an_operator_killed_in_every_phase_leaks_nothing_and_repeats_nothing() 
             "head -c 60000000 /dev/urandom > /data/random; sync",
         )?;
         let snapshot = scenario.snapshot("first", "data")?;
-        let backup = scenario.back_up("first", &snapshot)?;
-        kill_at(scenario, &backup, chosen(BACKUP_MOMENTS))?;
-        let object = backup.completed()?;
-        backup.left_nothing()?;
-        made_once(&site.origin, &backup)?;
-        ensure!(scenario.repository().snapshots()?.len() == 1, "one run, one restore point");
-
-        let restore = scenario.restore_to(&site.fresh, "back", &object, "data")?;
-        kill_at(scenario, &restore, chosen(RESTORE_MOMENTS))?;
-        restore.completed()?;
-        made_once(&site.fresh, &restore)?;
+        // A slow storage, so that each moment lasts until the operator is dead.
+        let drivers = [&site.origin, &site.fresh].map(|cluster| cluster.lab.driver(DEFAULT_DRIVER));
+        for driver in &drivers {
+            driver.set_faults(&["CreateVolume", "CreateSnapshot", "NodeUnpublishVolume"].map(slow))?;
+        }
+        let outcome = there_and_back(scenario, &snapshot);
+        for driver in &drivers {
+            driver.set_faults(&[])?;
+        }
+        outcome?;
         let after = scenario.fingerprint(&site.fresh, "data", mode)?;
         ensure!(tree::difference(&before, &after).is_none(), "{:?}", tree::difference(&before, &after));
         Ok(())
     })
+}
+
+fn slow(method: &str) -> Fault {
+    Fault { method: method.into(), action: "delay".into(), code: None, count: None, delay_ms: Some(4000) }
+}
+
+fn there_and_back(scenario: &Scenario, snapshot: &Snapshot) -> Result<()> {
+    let site = scenario.site;
+    let backup = scenario.back_up("first", snapshot)?;
+    kill_at(scenario, &backup, chosen(BACKUP_MOMENTS))?;
+    let object = backup.completed()?;
+    backup.left_nothing()?;
+    made_once(&site.origin, &backup)?;
+    ensure!(scenario.repository().snapshots()?.len() == 1, "one run, one restore point");
+    let restore = scenario.restore_to(&site.fresh, "back", &object, "data")?;
+    kill_at(scenario, &restore, chosen(RESTORE_MOMENTS))?;
+    restore.completed()?;
+    made_once(&site.fresh, &restore)
 }
 
 /// All of them in the long variant; otherwise those where most is in flight.
@@ -61,8 +78,12 @@ fn kill_at(scenario: &Scenario, run: &Run, moments: Vec<&str>) -> Result<()> {
             let object = run.object()?;
             Ok(if is_past(run, &object, moment)? { Ok(()) } else { Err(object["status"].to_string()) })
         })?;
+        // A mover at work is held, so that it does not end before the next operator comes.
+        let held = if moment == "mover" { Some(processes::mover(run, PROTECTED_NAMESPACE)?) } else { None };
+        held.iter().try_for_each(processes::Mover::freeze)?;
         println!("{}: killing the operator at {moment}, phase {}", run.kind.name, phase(&run.object()?));
         processes::kill_operator(scenario.site, run.cluster)?;
+        held.iter().try_for_each(processes::Mover::thaw)?;
     }
     Ok(())
 }
