@@ -3,12 +3,19 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
-/// The root of the checkout.
+/// The root of the checkout. `cargo run` says which one: two checkouts may share a target folder, and then a program built from one of
+/// them can be run in the other.
 pub fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let manifest = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        manifest.join("..")
+    })
 }
 
 /// What outlives a checkout: built tools, results of the last test run.

@@ -110,13 +110,7 @@ async fn carry_out(
                 namespace,
                 claim: &name,
                 volume_mode: mode(&source.volume_mode),
-                secret: backup
-                    .spec
-                    .restic_secret_ref
-                    .as_ref()
-                    .and_then(|reference| reference.name.as_deref())
-                    .filter(|name| !name.is_empty())
-                    .unwrap_or(crate::runner::DEFAULT_SECRET),
+                secret: secret_name(backup),
             };
             let document = document(context, observed);
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
@@ -132,6 +126,12 @@ async fn carry_out(
         Step::Dismantle => observed.temporary.delete_all(context, namespace).await?,
     }
     Ok(true)
+}
+
+/// The Secret that the backup names, or the one that OADP's first plugins meant by naming none.
+fn secret_name(backup: &VolumeSnapshotBackup) -> &str {
+    let named = backup.spec.restic_secret_ref.as_ref().and_then(|reference| reference.name.as_deref());
+    named.filter(|name| !name.is_empty()).unwrap_or(crate::runner::DEFAULT_SECRET)
 }
 
 /// The larger of what the source asked for and what the snapshot needs.

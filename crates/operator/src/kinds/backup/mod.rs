@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 pub(crate) use act::at_least;
 pub use decide::{Decision, Found, Seen, Source, Step, decide};
-pub(crate) use observe::{log_tail, only_snapshot_class};
+pub(crate) use observe::{mover_state, only_snapshot_class};
 
 use crate::cluster::{Context, Error};
 use crate::names::{RunId, RunKind};

@@ -48,13 +48,7 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     if protected && finalizer && about_to_leave && temporary.names().is_empty() {
         temporary = Temporary::from_server(context, &run, &namespace).await?;
     }
-    let mut mover = temporary.mover();
-    if let MoverState::Failed { trouble, silent_pod: Some(pod) } = &mut mover {
-        let tail = log_tail(context, &namespace, pod).await;
-        if !tail.is_empty() {
-            trouble.message = format!("{}; its last lines: {tail}", trouble.message);
-        }
-    }
+    let mover = mover_state(context, &namespace, &temporary).await;
     let source = if unaccepted(&status) && !deleting && finalizer {
         find_source(context, backup, &run).await?
     } else {
@@ -97,8 +91,20 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     Ok(Observed { seen, run, namespace, temporary })
 }
 
+/// The mover, with the last lines of one that ended without a result.
+pub(crate) async fn mover_state(context: &Context, namespace: &str, temporary: &Temporary) -> MoverState {
+    let mut mover = temporary.mover();
+    if let MoverState::Failed { trouble, silent_pod: Some(pod) } = &mut mover {
+        let tail = log_tail(context, namespace, pod).await;
+        if !tail.is_empty() {
+            trouble.message = format!("{}; its last lines: {tail}", trouble.message);
+        }
+    }
+    mover
+}
+
 /// The last lines of a mover that said nothing else. Without them the message is shorter, nothing more.
-pub async fn log_tail(context: &Context, namespace: &str, pod: &str) -> String {
+async fn log_tail(context: &Context, namespace: &str, pod: &str) -> String {
     let parameters = LogParams { tail_lines: Some(6), limit_bytes: Some(4096), ..LogParams::default() };
     let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
     let mut text = pods.logs(pod, &parameters).await.unwrap_or_default().trim().replace('\n', " | ");

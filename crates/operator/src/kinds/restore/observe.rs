@@ -13,8 +13,8 @@ use super::decide::{Request, ResultContent, Seen, Target};
 use super::request::{Asked, read};
 use crate::children::{Child, claim_child, content_child, snapshot_child};
 use crate::cluster::{Context, Error, classify, list};
-use crate::kinds::backup::{log_tail, only_snapshot_class};
-use crate::mover::{MoverState, claim_warning};
+use crate::kinds::backup::{mover_state, only_snapshot_class};
+use crate::mover::claim_warning;
 use crate::names::{RUN_UID, Role, RunId, belongs_to, has_role};
 use crate::quantity::parse_bytes;
 use crate::reason::{OperatorReason, Reason, Trouble};
@@ -76,13 +76,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
             Err(trouble) => request = wait_or_refuse(trouble),
         }
     }
-    let mut mover = found.temporary.mover();
-    if let MoverState::Failed { trouble, silent_pod: Some(pod) } = &mut mover {
-        let tail = log_tail(context, &namespace, pod).await;
-        if !tail.is_empty() {
-            trouble.message = format!("{}; its last lines: {tail}", trouble.message);
-        }
-    }
+    let mover = mover_state(context, &namespace, &found.temporary).await;
     let claim = named(&stores.claims, Some(&namespace), &name);
     let warning =
         claim_warning(claim.as_ref().and_then(|claim| claim.uid()).as_deref(), &found.temporary.warnings);
