@@ -122,7 +122,10 @@ impl MoverLogs {
             .iter()
             .filter_map(|cluster| {
                 let state = cluster.lab.kubelet_folder().parent()?.to_path_buf();
-                Some((state.join("pod-logs"), state.join("kept-logs").join(&self.folder)))
+                Some((
+                    cluster.lab.kubelet_folder().join("pod-logs"),
+                    state.join("kept-logs").join(&self.folder),
+                ))
             })
             .collect();
         for (_, kept) in &places {
