@@ -99,7 +99,10 @@ impl Limits {
         use OperatorReason as R;
         match reason {
             Reason::Operator(
-                R::VolumeSnapshotContentNotFound | R::SourcePVCNotFound | R::VolumeSnapshotClassNotFound,
+                R::VolumeSnapshotContentNotFound
+                | R::SourcePVCNotFound
+                | R::StorageClassNotFound
+                | R::VolumeSnapshotClassNotFound,
             ) => self.source,
             Reason::Operator(R::SecretNotFound) | Reason::Mover(_) => self.secret,
             Reason::Operator(R::NameTaken | R::ObjectRefused) => SignedDuration::ZERO,

@@ -203,6 +203,11 @@ impl World {
 
     /// One pass; true when nothing is left to do.
     fn pass(&mut self) -> bool {
+        self.pass_until(true)
+    }
+
+    /// One pass, in which the operator is killed between the steps and the status write if not `written`.
+    fn pass_until(&mut self, written: bool) -> bool {
         self.now += 1;
         let decision = decide(at(self.now), &Limits::default(), &self.seen);
         let settled = decision.steps.is_empty() && decision.status == self.seen.status && !decision.release;
@@ -210,7 +215,7 @@ impl World {
             self.carry_out(*step);
         }
         // As `act` does: adding the finalizer ends the pass.
-        if !decision.steps.contains(&Step::AddFinalizer) {
+        if written && !decision.steps.contains(&Step::AddFinalizer) {
             if decision.release && decision.status.phase() == self.seen.status.phase() {
                 self.seen.finalizer = false;
             }
@@ -372,6 +377,31 @@ fn storage_that_does_not_let_go_delays_but_does_not_fail_a_backup() {
 }
 
 proptest! {
+    #[test]
+    fn killed_between_steps_and_status_it_repeats_nothing(written in proptest::collection::vec(any::<bool>(), 0..40)) {
+        let mut world = World::new(vec![running(), good()]);
+        for written in written {
+            world.pass_until(written);
+        }
+        world.settle();
+        prop_assert_eq!(world.seen.status.phase(), Phase::Completed);
+        let mut made: Vec<Step> = world
+            .order
+            .iter()
+            .copied()
+            .filter(|step| {
+                matches!(
+                    step,
+                    Step::CreateContent | Step::CreateSnapshot | Step::CreateClaim { .. } | Step::CreateJob
+                )
+            })
+            .collect();
+        let all = made.len();
+        made.sort();
+        made.dedup();
+        prop_assert_eq!(made.len(), all, "{:?}", world.order);
+    }
+
     #[test]
     fn cancelled_or_failed_at_any_pass_nothing_stays(passes in 0_usize..14, cancel: bool) {
         let mut world = World::new(vec![running(), running(), good()]);

@@ -292,7 +292,8 @@ fn restored(decision: &mut Decision, now: Timestamp, summary: &RestoreSummary) {
         bytes_read: None,
         stage: Some("Done".to_owned()),
     });
-    decision.step(Step::DeleteMover);
+    // The mover is deleted by the next pass: were it gone before this is written, it would have to run again.
+    decision.requeue = Duration::from_secs(1);
     progressing(decision, now, "TakingSnapshot", "the data is on the volume; its snapshot is being taken");
 }
 

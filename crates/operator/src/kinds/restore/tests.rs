@@ -237,6 +237,11 @@ impl World {
     }
 
     fn pass(&mut self) -> bool {
+        self.pass_until(true)
+    }
+
+    /// One pass, in which the operator is killed between the steps and the status write if not `written`.
+    fn pass_until(&mut self, written: bool) -> bool {
         self.now += 1;
         self.look();
         let mut seen = self.seen.clone();
@@ -249,7 +254,7 @@ impl World {
         for step in &decision.steps {
             self.carry_out(*step);
         }
-        if !decision.steps.contains(&Step::AddFinalizer) {
+        if written && !decision.steps.contains(&Step::AddFinalizer) {
             if decision.release && decision.status.phase() == self.seen.status.phase() {
                 self.seen.finalizer = false;
             }
@@ -412,6 +417,37 @@ fn waiting_for_the_snapshot_ends_in_failure_with_the_storages_words() {
 }
 
 proptest! {
+    #[test]
+    fn killed_between_steps_and_status_it_repeats_nothing(written in proptest::collection::vec(any::<bool>(), 0..40)) {
+        let mut world = World::new(true, vec![running(), good()]);
+        for written in written {
+            world.pass_until(written);
+        }
+        world.settle();
+        prop_assert_eq!(world.seen.status.phase(), Phase::Completed);
+        let mut made: Vec<Step> = world
+            .order
+            .iter()
+            .copied()
+            .filter(|step| {
+                matches!(
+                    step,
+                    Step::CreateClaim
+                    | Step::CreateJob
+                    | Step::CreateSnapshot
+                    | Step::CreateKeeper
+                    | Step::CreateTargetContent
+                    | Step::CreateTargetSnapshot
+                    | Step::CreateTargetClaim { .. }
+                )
+            })
+            .collect();
+        let all = made.len();
+        made.sort();
+        made.dedup();
+        prop_assert_eq!(made.len(), all, "{:?}", world.order);
+    }
+
     #[test]
     fn cancelled_or_failed_at_any_pass_only_what_was_published_stays(passes in 0_usize..20, cancel: bool, wanted: bool) {
         let mut world = World::new(wanted, vec![running(), running(), good()]);
