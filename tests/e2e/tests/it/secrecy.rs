@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use longshore_e2e::{
     Cluster, OPERATOR_NAMESPACE, Outcome, PROTECTED_NAMESPACE, Scenario, VolumeMode, audit, kinds,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn no_secret_is_in_any_log_event_status_or_job_at_trace_level() -> Outcome {
@@ -37,15 +37,23 @@ fn no_secret_is_in_any_log_event_status_or_job_at_trace_level() -> Outcome {
                 &kinds::SECRET,
                 PROTECTED_NAMESPACE,
                 &scenario.secret,
-                &serde_json::json!({"stringData": wrong}),
+                &json!({"stringData": wrong}),
             )?;
             scenario.back_up("second", &snapshot)?.failed("WrongKey").map(drop)
         })?;
-        ensure!(
-            seen.iter().any(|(_, text)| text.contains("TRACE")),
-            "movers log at trace level: {} logs",
-            seen.len()
-        );
+        let told = seen.iter().filter(|(_, text)| text.contains("the repository is open")).count();
+        ensure!(told >= 2, "the logs of a backup's and a restore's mover: {} logs, {told} tell", seen.len());
+        let jobs: Vec<_> = audit::operator_requests(&site.origin)?
+            .into_iter()
+            .filter(|request| request.created("jobs"))
+            .collect();
+        let traced = |job: &audit::Request| {
+            let environment = &job.sent["spec"]["template"]["spec"]["containers"][0]["env"];
+            environment
+                .as_array()
+                .is_some_and(|all| all.contains(&json!({"name": "LONGSHORE_LOG", "value": "trace"})))
+        };
+        ensure!(jobs.last().is_some_and(traced), "movers log at trace level");
         let secrets = [scenario.password.clone(), good_secret];
         for (name, text) in seen {
             search(&name, &text, &secrets)?;
