@@ -63,6 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         // Scenarios mostly wait.
         words.extend(["--", "--test-threads=4"]);
+        // Scenarios wait more than they work; those that disturb the cluster take it for themselves.
+        words.extend(["--", "--test-threads=4"]);
         cargo_test(&mut results, &words)
     });
     steps.run("lab down", lab::down_after_tests)?;
