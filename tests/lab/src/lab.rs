@@ -160,6 +160,11 @@ impl Lab {
         Ok(minio)
     }
 
+    /// The kubectl of the lab's Kubernetes version.
+    pub fn kubectl(&self) -> PathBuf {
+        self.programs.kubernetes("kubectl")
+    }
+
     /// Helm, built on first use.
     pub fn helm(&self, reporter: &dyn Reporter) -> Result<PathBuf> {
         gobuild::helm(&self.paths, reporter)

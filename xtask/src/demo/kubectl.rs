@@ -16,6 +16,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// One cluster, as kubectl reaches it.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
+    /// The program.
+    pub program: PathBuf,
     /// Kubeconfig file.
     pub kubeconfig: PathBuf,
     /// Context in that file; its current one if absent.
@@ -25,7 +27,7 @@ pub struct Kubectl {
 impl Kubectl {
     /// A kubectl command for this cluster.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(&self.program);
         command.arg("--kubeconfig").arg(&self.kubeconfig);
         if let Some(context) = &self.context {
             command.args(["--context", context]);

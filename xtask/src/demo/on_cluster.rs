@@ -23,7 +23,11 @@ const FRESH_NAMESPACE: &str = "longshore-demo-shop-restored";
 /// As the story's; also when the cluster lacks what the demo needs, before anything is made.
 pub fn play(kubeconfig: &Path, image: &str, credentials: &Path, arguments: &Arguments) -> Result<()> {
     let steps = Steps::start();
-    let kubectl = Kubectl { kubeconfig: kubeconfig.to_owned(), context: arguments.context.clone() };
+    let kubectl = Kubectl {
+        program: "kubectl".into(),
+        kubeconfig: kubeconfig.to_owned(),
+        context: arguments.context.clone(),
+    };
     let credentials = read_credentials(credentials)?;
     let (storage_class, snapshot_class) =
         steps.run("look at the cluster", || preflight(&kubectl, arguments))?;
@@ -31,7 +35,12 @@ pub fn play(kubeconfig: &Path, image: &str, credentials: &Path, arguments: &Argu
         step::run(workspace::cargo().args(["build", "--quiet", "--package", "longshore-cli"]))?;
         workspace::program("longshore")
     })?;
-    let helm = steps.run("build helm", crate::lab::helm)?;
+    let helm = steps.run("build helm", || {
+        longshore_lab::gobuild::helm(
+            &longshore_lab::Paths::from_environment()?,
+            &longshore_lab::Console::new(),
+        )
+    })?;
     let origin = Site {
         kubectl: kubectl.clone(),
         helm: helm.clone(),

@@ -42,7 +42,7 @@ fn tell(steps: &Steps, lab: &Lab) -> Result<()> {
         ("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret_key),
     ]);
     let site = |cluster: &Cluster| Site {
-        kubectl: Kubectl { kubeconfig: cluster.kubeconfig(), context: None },
+        kubectl: Kubectl { program: lab.kubectl(), kubeconfig: cluster.kubeconfig(), context: None },
         helm: helm.clone(),
         image: "localhost/longshore:dev".to_owned(),
         workload_image: "localhost/workload:dev".to_owned(),
