@@ -12,7 +12,7 @@ pub const SETTLE: Duration = Duration::from_secs(120);
 /// For a backup or restore, restarts of movers included.
 pub const WORK: Duration = Duration::from_secs(300);
 
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Looks again and again until `look` finds something; for processes, files and lists.
 ///
