@@ -165,11 +165,9 @@ impl Site {
             let status = self.follow("vsb", &snapshot)?;
             let row = report.row(volume.name);
             let figure = |name: &str| {
-                status["statistics"][name]
-                    .as_u64()
-                    .with_context(|| format!("the VSB's statistics lack {name}"))
+                status["progress"][name].as_u64().with_context(|| format!("the VSB's progress lacks {name}"))
             };
-            let uploaded = figure("bytesUploaded")?;
+            let uploaded = figure("bytesTransferred")?;
             if round == 1 {
                 *row = Row {
                     read: figure("bytesRead")?,
