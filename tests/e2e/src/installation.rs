@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use longshore_lab::{ClusterName, Lab, Minio, Silent};
+use longshore_lab::{ClusterName, DEFAULT_DRIVER, Lab, Minio, Silent};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -155,10 +155,14 @@ impl Site {
 
 /// The parts of a cluster that do not run, or the cluster's name when nothing does.
 fn what_is_down(cluster: &longshore_lab::Cluster) -> Vec<String> {
+    let components = cluster.components().unwrap_or_default();
+    let driver = cluster.driver(DEFAULT_DRIVER).process("driver");
+    if !components.iter().any(|(name, _)| *name == driver) {
+        return vec![format!("{}: its CSI driver", cluster.name)];
+    }
     if cluster.is_healthy() {
         return Vec::new();
     }
-    let components = cluster.components().unwrap_or_default();
     let down = components.iter().filter(|(_, process)| process.is_none());
     let names: Vec<String> = down.map(|(name, _)| format!("{}: {name}", cluster.name)).collect();
     if names.is_empty() { vec![cluster.name.to_string()] } else { names }
