@@ -1,8 +1,9 @@
 //! The operator dies by SIGKILL at every step of a run; what is left to do is done, once.
 
 use std::collections::BTreeMap;
+use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use longshore_e2e::{
     Cluster, Outcome, PROTECTED_NAMESPACE, Run, Scenario, Snapshot, VolumeMode, WORK, audit, eventually,
     kinds, phase, processes, tree,
@@ -73,19 +74,25 @@ fn chosen(moments: &'static [&'static str]) -> Vec<&'static str> {
 }
 
 fn kill_at(scenario: &Scenario, run: &Run, moments: Vec<&str>) -> Result<()> {
-    for moment in moments {
-        eventually(&format!("moment {moment}"), WORK, || {
-            let object = run.object()?;
-            Ok(if is_past(run, &object, moment)? { Ok(()) } else { Err(object["status"].to_string()) })
-        })?;
-        // A mover at work is held, so that it does not end before the next operator comes.
-        let held = if moment == "mover" { Some(processes::mover(run, PROTECTED_NAMESPACE)?) } else { None };
-        held.iter().try_for_each(processes::Mover::freeze)?;
-        println!("{}: killing the operator at {moment}, phase {}", run.kind.name, phase(&run.object()?));
-        processes::kill_operator(scenario.site, run.cluster)?;
-        held.iter().try_for_each(processes::Mover::thaw)?;
-    }
-    Ok(())
+    thread::scope(|scope| {
+        // The mover is held from its first moment, so that it does not end while an operator is replaced.
+        let mut catcher = Some(scope.spawn(|| {
+            let mover = processes::mover(run, PROTECTED_NAMESPACE)?;
+            mover.freeze().map(|()| mover)
+        }));
+        for moment in moments {
+            eventually(&format!("moment {moment}"), WORK, || {
+                let object = run.object()?;
+                Ok(if is_past(run, &object, moment)? { Ok(()) } else { Err(object["status"].to_string()) })
+            })?;
+            let caught = catcher.take_if(|_| moment == "mover").map(thread::ScopedJoinHandle::join);
+            let held = caught.transpose().map_err(|_| anyhow!("the catcher panicked"))?.transpose()?;
+            println!("{}: killing the operator at {moment}, phase {}", run.kind.name, phase(&run.object()?));
+            processes::kill_operator(scenario.site, run.cluster)?;
+            held.iter().try_for_each(processes::Mover::thaw)?;
+        }
+        Ok(())
+    })
 }
 
 /// Whether the moment is here, or over.
