@@ -80,9 +80,10 @@ fn clean_up(kubectl: &Kubectl, helm: &Path) -> Result<()> {
         uninstall.args(["--kube-context", context]);
     }
     step::run(uninstall.stdout(std::process::Stdio::null()))?;
-    kubectl
-        .run(&["delete", "namespace", OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, "--ignore-not-found"])
-        .map(drop)
+    kubectl.run(&["delete", "namespace", OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, "--ignore-not-found"])?;
+    // The chart keeps its definitions, so that an uninstall loses nobody's resources; the preflight saw that these are the demo's own.
+    let ours = ["--selector", "app.kubernetes.io/part-of=longshore", "--ignore-not-found"];
+    kubectl.run(&[&["delete", "customresourcedefinition"], &ours[..]].concat()).map(drop)
 }
 
 /// Finds the classes to use, and says what is missing.
