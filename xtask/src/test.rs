@@ -61,15 +61,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if arguments.all {
             words.extend(["--features", "long"]);
         }
-        // Scenarios mostly wait.
-        words.extend(["--", "--test-threads=4"]);
         // Scenarios wait more than they work; those that disturb the cluster take it for themselves.
         words.extend(["--", "--test-threads=4"]);
         cargo_test(&mut results, &words)
     });
     steps.run("lab down", lab::down_after_tests)?;
     scenarios?;
-    rows::print()?;
+    rows::print_proven()?;
     close(&results)
 }
 
@@ -81,12 +79,18 @@ fn close(results: &Results) -> Result<()> {
 }
 
 /// Runs `cargo test` with `words`, shows its output and takes note of each test's result.
+/// A run in which no test passed proves nothing, so it fails.
 fn cargo_test(results: &mut Results, words: &[&str]) -> Result<()> {
+    let before = results.passed;
     let mut command = workspace::cargo();
     command.arg("test").args(words);
     let outcome = tee(&mut command, |line| results.note(line));
     results.save()?;
-    outcome
+    outcome?;
+    if results.passed == before {
+        bail!("`cargo test {}` ran no test", words.join(" "));
+    }
+    Ok(())
 }
 
 /// Runs a command, shows its stdout and gives each line of it to `seen`.
