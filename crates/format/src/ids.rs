@@ -81,6 +81,10 @@ id!(
     SlotId, 16, "key slot id"
 );
 id!(
+    /// One process that reads or writes a repository: 16 random bytes. Packs name the session that wrote them.
+    SessionId, 16, "session id"
+);
+id!(
     /// Keyed hash of what is backed up (cluster, namespace and PVC; or host and path).
     SourceId, 16, "source id"
 );

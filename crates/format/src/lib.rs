@@ -12,18 +12,21 @@ pub mod header;
 pub mod hint;
 pub mod ids;
 pub mod index;
+mod json;
 pub mod map;
 pub mod names;
 pub mod node;
 pub mod pack;
+pub mod prune;
 pub mod sealed;
+pub mod session;
 pub mod slot;
 pub mod snapshot;
 pub mod tree;
 
 pub use error::{Class, FormatError};
 pub use hint::{ChunkRef, Location, NodeRef, Place, Run};
-pub use ids::{ChunkId, NodeId, PackId, RepositoryId, RunId, SegmentId, SlotId, SourceId};
+pub use ids::{ChunkId, NodeId, PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId};
 
 /// The version of the repository format that this build writes.
 pub const FORMAT_VERSION: u16 = 1;

@@ -1,6 +1,6 @@
 //! Object names, relative to the repository's root. The same text is bound into the sealed objects.
 
-use crate::{PackId, RepositoryId, RunId, SegmentId, SlotId, SourceId};
+use crate::{PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId};
 
 /// The repository header.
 pub const REPOSITORY: &str = "repo";
@@ -14,6 +14,15 @@ pub const SNAPSHOTS: &str = "snap/";
 pub const INDEX: &str = "idx/";
 /// Prefix of level-0 index segments, the only ones that a mover writes.
 pub const INDEX_LEVEL_0: &str = "idx/0/";
+
+/// Prefix of what sessions say of themselves.
+pub const SESSIONS: &str = "sess/";
+/// Prefix of tombstones.
+pub const TOMBSTONES: &str = "forget/";
+/// Prefix of plans and their results.
+pub const PLANS: &str = "gc/";
+/// An object of no use but that prune can delete it on a full store.
+pub const RESERVE: &str = "reserve";
 
 /// What a pack holds. Metadata packs stay in a hot storage class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,6 +139,105 @@ pub fn parse_snapshot(name: &str) -> Option<SnapshotKey> {
     (snapshot(&key) == name).then_some(key)
 }
 
+/// What an object of a session says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SessionObject {
+    /// The session exists.
+    Open,
+    /// What it builds on or reads.
+    Ready,
+    /// A sign of life.
+    Beat(u64),
+    /// What is finished.
+    Progress(u64),
+    /// A plan that it has seen.
+    Seen(u64),
+    /// It is over.
+    End,
+}
+
+/// The name of an object of a session. `run` is the run that the session belongs to, or that made the snapshot it reads.
+pub fn session(run: RunId, session: SessionId, object: SessionObject) -> String {
+    let prefix = sessions_of(run);
+    match object {
+        SessionObject::Open => format!("{prefix}{session}/open"),
+        SessionObject::Ready => format!("{prefix}{session}/ready"),
+        SessionObject::Beat(number) => format!("{prefix}{session}/beat/{number:08}"),
+        SessionObject::Progress(number) => format!("{prefix}{session}/progress/{number:08}"),
+        SessionObject::Seen(plan) => format!("{prefix}{session}/seen/{plan:08}"),
+        SessionObject::End => format!("{prefix}{session}/end"),
+    }
+}
+
+/// The prefix of all sessions of a run.
+pub fn sessions_of(run: RunId) -> String {
+    format!("{SESSIONS}{run}/")
+}
+
+/// The object of a session that a name stands for, if it is one.
+pub fn parse_session(name: &str) -> Option<(RunId, SessionId, SessionObject)> {
+    let mut parts = name.strip_prefix(SESSIONS)?.split('/');
+    let (run, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let (word, number) = (parts.next()?, parts.next());
+    let number = || number.and_then(|number| number.parse().ok());
+    let object = match word {
+        "open" => SessionObject::Open,
+        "ready" => SessionObject::Ready,
+        "beat" => SessionObject::Beat(number()?),
+        "progress" => SessionObject::Progress(number()?),
+        "seen" => SessionObject::Seen(number()?),
+        "end" => SessionObject::End,
+        _ => return None,
+    };
+    (session(run, id, object) == name).then_some((run, id, object))
+}
+
+/// The name of the tombstone of a run's snapshot.
+pub fn tombstone(source: SourceId, run: RunId) -> String {
+    format!("{}{run}", tombstones_of(source))
+}
+
+/// The prefix of the tombstones of a source.
+pub fn tombstones_of(source: SourceId) -> String {
+    format!("{TOMBSTONES}{source}/")
+}
+
+/// The tombstone that an object name stands for, if it is one.
+pub fn parse_tombstone(name: &str) -> Option<(SourceId, RunId)> {
+    let (source, run) = name.strip_prefix(TOMBSTONES)?.split_once('/')?;
+    let (source, run) = (source.parse().ok()?, run.parse().ok()?);
+    (tombstone(source, run) == name).then_some((source, run))
+}
+
+/// The two objects of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PlanObject {
+    /// What is condemned.
+    Plan,
+    /// The index without it.
+    Result,
+}
+
+/// The name of an object of a plan.
+pub fn plan(number: u64, object: PlanObject) -> String {
+    match object {
+        PlanObject::Plan => format!("{PLANS}{number:08}/plan"),
+        PlanObject::Result => format!("{PLANS}{number:08}/result"),
+    }
+}
+
+/// The object of a plan that a name stands for, if it is one.
+pub fn parse_plan(name: &str) -> Option<(u64, PlanObject)> {
+    let (number, word) = name.strip_prefix(PLANS)?.split_once('/')?;
+    let number = number.parse().ok()?;
+    let object = match word {
+        "plan" => PlanObject::Plan,
+        "result" => PlanObject::Result,
+        _ => return None,
+    };
+    (plan(number, object) == name).then_some((number, object))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +258,29 @@ mod tests {
         let segment = SegmentId([1; 32]);
         assert_eq!(parse_index_segment(&index_segment(segment)), Some(segment));
         assert_eq!(parse_index_segment("idx/1/00"), None);
+    }
+
+    #[test]
+    fn names_of_sessions_tombstones_and_plans_parse_back() {
+        let (run, id) = (RunId(uuid::Uuid::from_u128(9)), SessionId([3; 16]));
+        let objects = [
+            SessionObject::Open,
+            SessionObject::Ready,
+            SessionObject::Beat(1),
+            SessionObject::Progress(2),
+            SessionObject::Seen(3),
+            SessionObject::End,
+        ];
+        for object in objects {
+            assert_eq!(parse_session(&session(run, id, object)), Some((run, id, object)));
+        }
+        assert_eq!(parse_session(&session(run, id, SessionObject::Beat(1)).replace("00000001", "1")), None);
+        assert_eq!(parse_session(&(session(run, id, SessionObject::End) + "/x")), None);
+        let source = SourceId([7; 16]);
+        assert_eq!(parse_tombstone(&tombstone(source, run)), Some((source, run)));
+        for object in [PlanObject::Plan, PlanObject::Result] {
+            assert_eq!(parse_plan(&plan(12, object)), Some((12, object)));
+        }
+        assert_eq!(parse_plan("gc/00000012/other"), None);
     }
 }
