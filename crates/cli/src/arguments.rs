@@ -1,6 +1,7 @@
 //! What may stand on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -129,6 +130,10 @@ pub enum Command {
     Ls(LsArguments),
     /// Check the repository's structure; with --read-data every byte
     Check(CheckArguments),
+    /// Forget snapshots, by name or by policy; `prune` gives their space back
+    Forget(ForgetArguments),
+    /// Give back the space of what no snapshot needs, while backups and restores go on
+    Prune(PruneArguments),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -214,6 +219,65 @@ pub struct CheckArguments {
     pub read_data: bool,
 }
 
+/// `longshore forget`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct ForgetArguments {
+    /// Snapshots to forget: ids or unique prefixes. Named ones are forgotten whatever they are
+    #[arg(group = "what")]
+    pub snapshots: Vec<String>,
+    /// Keep this many of the newest, of each source
+    #[arg(long, value_name = "N", group = "what", conflicts_with = "snapshots")]
+    pub keep_last: Option<u32>,
+    /// Keep the newest of this many hours
+    #[arg(long, value_name = "N", group = "what", conflicts_with = "snapshots")]
+    pub keep_hourly: Option<u32>,
+    /// Keep the newest of this many days
+    #[arg(long, value_name = "N", group = "what", conflicts_with = "snapshots")]
+    pub keep_daily: Option<u32>,
+    /// Keep the newest of this many weeks
+    #[arg(long, value_name = "N", group = "what", conflicts_with = "snapshots")]
+    pub keep_weekly: Option<u32>,
+    /// Keep the newest of this many months
+    #[arg(long, value_name = "N", group = "what", conflicts_with = "snapshots")]
+    pub keep_monthly: Option<u32>,
+    /// Keep the newest of this many years
+    #[arg(long, value_name = "N", group = "what", conflicts_with = "snapshots")]
+    pub keep_yearly: Option<u32>,
+    /// Keep everything not older than this before the newest: 36h, 14d, 2w
+    #[arg(long, value_name = "DURATION", group = "what", conflicts_with = "snapshots", value_parser = parse_duration)]
+    pub keep_within: Option<Duration>,
+    /// Keep snapshots with this label; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", group = "what", conflicts_with = "snapshots", value_parser = parse_label)]
+    pub keep_label: Vec<(String, String)>,
+    /// Only snapshots whose source contains this text (namespace/pvc or host:path)
+    #[arg(long, value_name = "TEXT", conflicts_with = "snapshots")]
+    pub source: Option<String>,
+    /// Say what would be forgotten, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Prune afterwards
+    #[arg(long, conflicts_with = "dry_run")]
+    pub prune: bool,
+}
+
+/// `longshore prune`
+#[derive(Debug, Args)]
+pub struct PruneArguments {
+    /// Waste within packs that may stay, in percent of what is needed
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub max_unused: u32,
+    /// Copy at most so much together; 0 needs no space at all: 500M, 20G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_copy: Option<u64>,
+    /// Wait at most so long for backups that are still at work; what is left to do, the next prune does
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+    pub wait: Duration,
+    /// Say what would be deleted, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
 /// `longshore mover`
 #[derive(Debug, Args)]
 pub struct MoverArguments {
@@ -241,6 +305,39 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A number with a unit: s, m, h, d, w, y.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a number and a unit, as 90s, 15m, 36h, 14d, 2w, 1y".to_owned();
+    let unit = text.chars().next_back().ok_or_else(expected)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        'y' => 366 * 86_400,
+        _ => return Err(expected()),
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| expected())?;
+    Ok(Duration::from_secs(u64::from(count) * seconds))
+}
+
+/// A number of bytes with an optional binary unit: K, M, G, T.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let expected = || "expected a number of bytes, as 0, 500M, 20G".to_owned();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" | "Ki" | "KiB" => 10,
+        "M" | "Mi" | "MiB" => 20,
+        "G" | "Gi" | "GiB" => 30,
+        "T" | "Ti" | "TiB" => 40,
+        _ => return Err(expected()),
+    };
+    let count: u64 = digits.parse().map_err(|_| expected())?;
+    count.checked_shl(shift).filter(|bytes| bytes >> shift == count).ok_or_else(expected)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -250,6 +347,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        assert_eq!(parse_duration("36h").unwrap(), Duration::from_secs(36 * 3600));
+        assert_eq!(parse_duration("2w").unwrap(), Duration::from_secs(14 * 86_400));
+        for wrong in ["", "h", "5", "-1h", "1.5h", "3é"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_size("500M").unwrap(), 500 << 20);
+        assert_eq!(parse_size("0").unwrap(), 0);
+        for wrong in ["", "M", "5X", "-1", "99999999999999999999", "99999999999T"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -226,6 +226,22 @@ pub fn plan(number: u64, object: PlanObject) -> String {
     }
 }
 
+/// The prefix of everything of a plan.
+pub fn plan_prefix(number: u64) -> String {
+    format!("{PLANS}{number:08}/")
+}
+
+/// The name of an object that prune makes to learn the time of the store's clock.
+pub fn clock(plan: u64, random: &[u8; 8]) -> String {
+    format!("{}clock/{}", plan_prefix(plan), hex::encode(random))
+}
+
+/// The number of a plan under which a name stands, clocks included.
+pub fn plan_number(name: &str) -> Option<u64> {
+    let number = name.strip_prefix(PLANS)?.split_once('/')?.0.parse().ok()?;
+    name.starts_with(&plan_prefix(number)).then_some(number)
+}
+
 /// The object of a plan that a name stands for, if it is one.
 pub fn parse_plan(name: &str) -> Option<(u64, PlanObject)> {
     let (number, word) = name.strip_prefix(PLANS)?.split_once('/')?;

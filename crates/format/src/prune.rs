@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most packs that one plan condemns: 6 TiB. What is more waits for the next plan.
 pub const CONDEMNED_MAX: usize = 400_000;
-/// Most segments that a result lists.
-pub const SEGMENTS_MAX: usize = 200_000;
+/// Most segments and records that a result lists.
+pub const RESULT_NAMES_MAX: usize = 200_000;
 
 /// `forget/<source>/<run>`: the run's snapshot is no root any more. Never deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,8 @@ pub struct Plan {
     pub condemned: PackList,
 }
 
-/// `gc/<n>/result`: the index from now on. What the plan condemns may be deleted.
+/// `gc/<n>/result`: the index from now on. What the plan condemns, and what this names as stale or forgotten, may be
+/// deleted. Of level 0 those segments count that stand under a plan ≥ `number`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanResult {
@@ -63,8 +64,10 @@ pub struct PlanResult {
     pub created_at: Timestamp,
     /// The segments of level 1 that count; no others do.
     pub level_1: Vec<SegmentId>,
-    /// Segments of level 0 that do not count any more.
-    pub superseded_level_0: Vec<SegmentId>,
+    /// Names of segments that count no more.
+    pub stale: Vec<String>,
+    /// Records of forgotten snapshots that no session needs.
+    pub forgotten: Vec<CommitKey>,
 }
 
 json::record!(Tombstone, "tombstone");
@@ -93,8 +96,8 @@ impl PlanResult {
     /// Reads an opened record.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let result: Self = json::decode("result of a plan", bytes)?;
-        let segments = result.level_1.len() + result.superseded_level_0.len();
-        json::limit("segments of a result", segments, SEGMENTS_MAX)?;
+        let names = result.level_1.len() + result.stale.len() + result.forgotten.len();
+        json::limit("names in a result", names, RESULT_NAMES_MAX)?;
         Ok(result)
     }
 }

@@ -108,7 +108,8 @@ fn repository_reason(error: &RepoError) -> Reason {
         Repo::WrongPassword => Reason::WrongKey,
         Repo::NoRepository => Reason::RepositoryNotFound,
         Repo::NotEmpty | Repo::AlreadyInitialised | Repo::Unsupported => Reason::RepositoryForeign,
-        Repo::SnapshotNotFound => Reason::RestorePointNotFound,
+        Repo::SnapshotNotFound | Repo::Forgotten => Reason::RestorePointNotFound,
+        Repo::Fenced => Reason::Interrupted,
         _ if matches!(error, RepoError::WrongKind { .. }) => Reason::VolumeModeMismatch,
         Repo::Store(Store::AlreadyExists | Store::Permanent) | Repo::Misuse | Repo::Machine => {
             Reason::Internal

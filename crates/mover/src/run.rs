@@ -36,6 +36,9 @@ pub struct BackupRequest<'a> {
     pub force: bool,
     /// Stay on the file system of the folder.
     pub one_file_system: bool,
+    /// The source cannot change during the run, however often that is begun again: a clone of a VolumeSnapshot. Then what an
+    /// earlier process of the run has finished is not read again.
+    pub is_immutable: bool,
 }
 
 /// What a backup came to.
@@ -64,17 +67,26 @@ pub fn run_backup(
     if let Some(snapshot) = repository.find_run(source, request.run)? {
         return Ok(BackupOutcome { snapshot, already_committed: true, failures: Report::default() });
     }
-    let parent = repository.latest_of(source)?;
-    tracing::info!(run = %request.run, parent = parent.as_ref().map(|parent| parent.id().to_string()), "reading the source");
-    let session = repository.begin_backup(source, request.run, BackupOptions::default())?;
+    let latest = repository.latest_of(source)?;
+    let session = repository.begin_backup(source, request.run, latest.as_ref(), BackupOptions::default())?;
+    let parent = session.parent();
+    tracing::info!(run = %request.run, parent = parent.map(|parent| parent.id().to_string()), "reading the source");
     let is_folder = std::fs::metadata(request.path).is_ok_and(|status| status.is_dir());
     let stored = match is_folder {
-        true => store_tree(repository, &session, request, parent.as_ref(), control),
-        false => store_volume(repository, &session, request, parent.as_ref(), control),
+        true => store_tree(repository, &session, request, parent, control),
+        false => store_volume(repository, &session, request, parent, control),
     };
-    let stored = stored.inspect_err(|error| keep_for_the_next_run(&session, error))?;
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(error) => {
+            keep_for_the_next_run(session, request.is_immutable, &error);
+            return Err(error);
+        }
+    };
     if stored.failures.count > 0 && !request.allow_incomplete {
-        return Err(MoverError::Unreadable { count: stored.failures.count, first: stored.failures.first });
+        let error = MoverError::Unreadable { count: stored.failures.count, first: stored.failures.first };
+        keep_for_the_next_run(session, request.is_immutable, &error);
+        return Err(error);
     }
     control.check()?;
     control.set_stage(Stage::Finishing);
@@ -99,12 +111,15 @@ pub fn run_backup(
     Ok(BackupOutcome { snapshot, already_committed, failures: stored.failures })
 }
 
-/// What was stored before a stop is made findable, so that the next run need not store it again.
-fn keep_for_the_next_run(session: &BackupSession<'_>, error: &MoverError) {
-    if matches!(error, MoverError::Repository(_)) {
-        return;
-    }
-    if let Err(error) = session.checkpoint() {
+/// What was stored before a stop is made findable, so that the next run need not store it again. A run that will not be begun
+/// again gives up its session, so that prune need not wait for it.
+fn keep_for_the_next_run(session: BackupSession<'_>, goes_on: bool, error: &MoverError) {
+    let kept = match error {
+        MoverError::Repository(_) => Ok(()),
+        _ => session.checkpoint(),
+    };
+    let kept = if goes_on { kept } else { kept.and(session.abandon()) };
+    if let Err(error) = kept {
         tracing::warn!(error = %crate::error::chain(&error), "what was stored last will be stored again");
     }
 }
@@ -129,7 +144,7 @@ fn store_volume(
         }
         _ => None,
     };
-    let (content, totals) = backup_volume(repository, session, &source, parent.as_ref(), control)?;
+    let (content, totals) = backup_volume(session, &source, parent.as_ref(), request.is_immutable, control)?;
     let stats = SnapshotStats {
         read_bytes: totals.read_bytes,
         hole_bytes: totals.hole_bytes,
@@ -197,6 +212,7 @@ pub fn run_restore(
     options: RestoreOptions,
     control: &Control,
 ) -> Result<RestoreTotals, MoverError> {
+    let _reading = repository.begin_reading(snapshot)?;
     let status = std::fs::metadata(path);
     tracing::info!(snapshot = %snapshot.id(), size_bytes = snapshot.record.content.size_bytes(), "writing the target");
     match snapshot.record.content {

@@ -7,7 +7,7 @@
 mod packs;
 mod walk;
 
-use crate::{RepoError, Repository};
+use crate::{RepoError, Repository, error::chain};
 use longshore_format::names::{self, PackKind};
 use packs::PackTable;
 use std::collections::HashSet;
@@ -157,15 +157,4 @@ impl Repository {
         }
         Ok(())
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

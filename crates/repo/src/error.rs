@@ -22,6 +22,10 @@ pub enum Class {
     NotEmpty,
     /// No snapshot matches, or several do.
     SnapshotNotFound,
+    /// This process was paused so long that others went on without it; it may begin again.
+    Fenced,
+    /// The run's snapshot was forgotten.
+    Forgotten,
     /// The caller broke a rule of the interface.
     Misuse,
     /// The machine failed: memory, randomness, or a computation that did not verify.
@@ -40,6 +44,8 @@ impl Class {
             Self::AlreadyInitialised => "AlreadyInitialised",
             Self::NotEmpty => "NotEmpty",
             Self::SnapshotNotFound => "SnapshotNotFound",
+            Self::Fenced => "Fenced",
+            Self::Forgotten => "Forgotten",
             Self::Misuse => "Misuse",
             Self::Machine => "Machine",
         }
@@ -47,7 +53,7 @@ impl Class {
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Store(class) if class.is_transient())
+        matches!(self, Self::Fenced) || matches!(self, Self::Store(class) if class.is_transient())
     }
 }
 
@@ -149,6 +155,33 @@ pub enum RepoError {
         /// How many match.
         count: usize,
     },
+    /// Prune waited for this session longer than the silence limit, then went on without it.
+    #[error("prune gave up on this session, which was silent too long; begin the run again")]
+    Fenced,
+    /// Another prune has gone on while this one was paused.
+    #[error("another prune has overtaken this one; there is nothing left to do for it")]
+    Overtaken,
+    /// Much that snapshots need is in no index segment.
+    #[error("{bytes} bytes that snapshots need are in no index segment; run `repair index` before `prune`")]
+    IndexIncomplete {
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// A run that was forgotten must not come back.
+    #[error("the snapshot of run {run} was forgotten")]
+    Forgotten {
+        /// The run.
+        run: String,
+    },
+    /// What keeps a snapshot alive cannot be read, so nothing may be deleted.
+    #[error("{object} cannot be read, so that nothing may be deleted; `check` says what is damaged")]
+    Undecidable {
+        /// A node of a snapshot, or the record of a session.
+        object: String,
+        /// Why not.
+        #[source]
+        source: Box<RepoError>,
+    },
     /// A snapshot of the other kind was given.
     #[error("the snapshot holds a {found}, not a {wanted}")]
     WrongKind {
@@ -212,6 +245,10 @@ impl RepoError {
             Self::NotEmpty { .. } => Class::NotEmpty,
             Self::WrongPassword { .. } => Class::WrongPassword,
             Self::SnapshotNotFound { .. } | Self::SnapshotAmbiguous { .. } => Class::SnapshotNotFound,
+            Self::Fenced | Self::Overtaken => Class::Fenced,
+            Self::IndexIncomplete { .. } => Class::Corrupt,
+            Self::Forgotten { .. } => Class::Forgotten,
+            Self::Undecidable { source, .. } => source.class(),
             Self::WrongKind { .. } | Self::Misuse { .. } => Class::Misuse,
             Self::Verification | Self::Compression { .. } | Self::Runtime { .. } => Class::Machine,
             Self::SessionFailed { source } => source.class(),
@@ -227,4 +264,16 @@ impl RepoError {
         let object = object.to_owned();
         move |source| Self::Seal { object, source }
     }
+}
+
+/// An error with all its causes, for logs and reports.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

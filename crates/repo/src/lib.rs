@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - A snapshot record exists only after every pack and index segment it needs is durable.
-//! - Nothing is ever overwritten or deleted.
+//! - Nothing is ever overwritten, and deleted only by prune, by the protocol of `docs/concurrency.md`.
 //! - Every byte that was read is authenticated and compared with its id before anybody sees it.
 //!
 //! # Does not know
@@ -14,20 +14,28 @@
 
 mod check;
 mod error;
+mod forget;
 mod frame;
 mod index;
 mod io;
 mod open;
 mod pack;
+mod parallel;
+mod plans;
+mod prune;
 mod read;
+mod reading;
 mod record;
+mod registration;
 mod session;
 mod snapshots;
 mod tree;
 mod volume;
+mod walk;
 
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
 pub use error::{Class, RepoError};
+pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 pub use longshore_crypto::Secret;
 pub use longshore_format::{
     ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,
@@ -40,7 +48,9 @@ pub use longshore_format::{
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
 pub use open::{Opened, Repository};
+pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
+pub use reading::Reading;
 pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
 pub use snapshots::Snapshot;
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};

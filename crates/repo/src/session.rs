@@ -9,26 +9,34 @@
 mod commit;
 mod known;
 mod nodes;
+mod progress;
 mod stats;
 mod uploads;
 
 pub use commit::{Committed, SnapshotDraft, WrittenContent};
 pub use stats::SessionStats;
+pub(crate) use uploads::Uploads;
 
-use crate::{RepoError, Repository, frame::FrameWriter, pack::PackBuilder};
+use crate::{
+    RepoError, Repository, Snapshot, frame::FrameWriter, pack::PackBuilder, registration::Registration,
+    snapshots::RunState,
+};
 use known::{Claim, Known};
-use longshore_crypto::random_bytes;
-use longshore_format::{ChunkRef, Location, RunId, SourceId, names::PackKind};
+use longshore_format::{
+    ChunkRef, Location, RunId, SourceId,
+    names::{PackKind, SnapshotKey},
+    session::SessionKind,
+};
 use nodes::NodeQueue;
+use progress::Progress;
 use stats::Counters;
 use std::{
     cell::Cell,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
-use uploads::Uploads;
 
 /// Lanes for chunks, hence open data packs. More threads than lanes share them.
 pub(crate) const LANES_MAX: usize = 4;
@@ -51,13 +59,14 @@ impl Default for BackupOptions {
 /// A backup in progress. Dropping it without `commit` leaves only what later sessions can use or prune finds.
 pub struct BackupSession<'r> {
     repository: &'r Repository,
-    source: SourceId,
-    run: RunId,
-    session: [u8; 16],
+    key: SnapshotKey,
+    parent: Option<Snapshot>,
+    registration: Registration,
+    progress: Progress,
     lanes: Vec<Mutex<Lane>>,
     known: Known,
     nodes: NodeQueue,
-    uploads: Uploads,
+    uploads: Arc<Uploads>,
     counters: Counters,
     pack_number_next: AtomicU64,
 }
@@ -71,20 +80,44 @@ struct Lane {
 impl std::fmt::Debug for BackupSession<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BackupSession")
-            .field("source", &self.source)
-            .field("run", &self.run)
+            .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
 
 impl Repository {
-    /// Begins a backup of a source. The run's UID is the id of the snapshot to be.
+    /// Begins a backup of a source. The run's UID is the id of the snapshot to be. `parent` is what it is compared with;
+    /// if that was forgotten meanwhile, [`BackupSession::parent`] is none.
+    ///
+    /// # Errors
+    /// [`crate::Class::Forgotten`] if the run's snapshot was forgotten.
     pub fn begin_backup(
         &self,
         source: SourceId,
         run: RunId,
+        parent: Option<&Snapshot>,
         options: BackupOptions,
     ) -> Result<BackupSession<'_>, RepoError> {
+        let attempt = match self.run_state(source, run)? {
+            RunState::Open(attempt) => attempt,
+            // Its commit will find the record and report it.
+            RunState::Committed(snapshot) => snapshot.key.attempt,
+            RunState::Forgotten => return Err(RepoError::Forgotten { run: run.to_string() }),
+        };
+        let key = SnapshotKey { source, run, attempt };
+        let registration = self.register(SessionKind::Backup, run, Some(key))?;
+        let parent = match parent {
+            Some(parent) if !self.is_forgotten(parent.key.source, parent.key.run)? => Some(parent.clone()),
+            _ => None,
+        };
+        let plan = registration.plan();
+        let (io, keys, index) = (self.io.clone(), self.keys.clone(), self.index.clone());
+        let uploads = Arc::new(Uploads::new(io, keys, index, options, plan));
+        let adopting = uploads.clone();
+        registration.ready(
+            parent.as_ref().map(|parent| parent.key),
+            Box::new(move |plan| adopting.adopt_plan(plan)),
+        )?;
         let lane_count = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, LANES_MAX);
         let level = self.config.compression_level;
         let mut lanes = Vec::with_capacity(lane_count);
@@ -93,13 +126,14 @@ impl Repository {
         }
         Ok(BackupSession {
             repository: self,
-            source,
-            run,
-            session: random_bytes()?,
+            key,
+            parent,
+            registration,
+            progress: Progress::new(options),
             lanes,
             known: Known::new(),
             nodes: NodeQueue::new(FrameWriter::new(level)?),
-            uploads: Uploads::new(self.io.clone(), self.keys.clone(), self.index.clone(), options),
+            uploads,
             counters: Counters::default(),
             pack_number_next: AtomicU64::new(0),
         })
@@ -120,12 +154,28 @@ impl<'r> BackupSession<'r> {
 
     /// The run that the session belongs to.
     pub fn run(&self) -> RunId {
-        self.run
+        self.key.run
+    }
+
+    /// What the session is compared with: the parent that it was begun with, unless that was forgotten.
+    pub fn parent(&self) -> Option<&Snapshot> {
+        self.parent.as_ref()
     }
 
     /// What the session did so far.
     pub fn stats(&self) -> SessionStats {
         self.counters.now(&self.uploads, &self.repository.index)
+    }
+
+    /// Goes silent, as a process that was killed or paused, and still can go on.
+    #[doc(hidden)]
+    pub fn pause_for_tests(&self) {
+        self.registration.pause();
+    }
+
+    /// Gives the session up: nothing of it is protected from prune any more.
+    pub fn abandon(self) -> Result<(), RepoError> {
+        self.registration.end(false)
     }
 
     /// Stores a chunk unless the repository has it. `near` is the parent's chunk at the same place, if there is one:
@@ -204,7 +254,7 @@ impl<'r> BackupSession<'r> {
             PackKind::Data => self.repository.config.pack_bytes as usize + (64 << 10),
             PackKind::Meta => 1 << 20,
         };
-        PackBuilder::new(&self.repository.keys, kind, number, self.session, capacity)
+        PackBuilder::new(&self.repository.keys, kind, number, self.registration.id().0, capacity)
     }
 
     fn lane(&self) -> MutexGuard<'_, Lane> {

@@ -1,13 +1,15 @@
 //! Listing and finding snapshots.
 
-use crate::{RepoError, Repository, open::RECORD_OBJECT_BYTES_MAX, record};
+use crate::{RepoError, Repository, record};
 use longshore_format::{
     RunId, SourceId,
     names::{self, SnapshotKey},
-    sealed::RecordKind,
+    prune::{Fence, Tombstone},
+    sealed::{EnvelopeHead, RecordKind},
     snapshot::SnapshotRecord,
 };
 use longshore_store::Class as StoreClass;
+use std::collections::HashSet;
 
 /// Records read at once.
 const RECORDS_AT_ONCE: usize = 16;
@@ -28,15 +30,34 @@ impl Snapshot {
     }
 }
 
+/// What stands at a commit key.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum AtKey {
+    Snapshot(Box<Snapshot>),
+    /// The attempt can never commit.
+    Fence,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RunState {
+    /// It has its snapshot.
+    Committed(Box<Snapshot>),
+    /// It had one, and that was forgotten: it must not come back.
+    Forgotten,
+    /// This is the attempt that may commit.
+    Open(u32),
+}
+
 impl Repository {
-    /// All snapshots, oldest first.
+    /// All snapshots that were not forgotten, oldest first.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, RepoError> {
-        self.read_all(self.snapshot_keys(names::SNAPSHOTS)?)
+        self.read_all(names::SNAPSHOTS, names::TOMBSTONES)
     }
 
-    /// All snapshots of a source, oldest first.
+    /// All snapshots of a source that were not forgotten, oldest first.
     pub fn snapshots_of(&self, source: SourceId) -> Result<Vec<Snapshot>, RepoError> {
-        self.read_all(self.snapshot_keys(&names::source(source))?)
+        self.read_all(&names::source(source), &names::tombstones_of(source))
     }
 
     /// The newest complete snapshot of a source: the natural parent of the next.
@@ -44,14 +65,26 @@ impl Repository {
         Ok(self.snapshots_of(source)?.into_iter().rfind(|snapshot| !snapshot.record.incomplete))
     }
 
-    /// The snapshot of a run, if the run has committed.
+    /// The snapshot of a run, if the run has committed and was not forgotten.
     pub fn find_run(&self, source: SourceId, run: RunId) -> Result<Option<Snapshot>, RepoError> {
-        let key = SnapshotKey { source, run, attempt: 1 };
-        match read(self, key) {
-            Ok(snapshot) => Ok(Some(snapshot)),
-            Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => Ok(None),
-            Err(error) => Err(error),
+        match self.run_state(source, run)? {
+            RunState::Committed(snapshot) => Ok(Some(*snapshot)),
+            RunState::Forgotten | RunState::Open(_) => Ok(None),
         }
+    }
+
+    pub(crate) fn run_state(&self, source: SourceId, run: RunId) -> Result<RunState, RepoError> {
+        if self.is_forgotten(source, run)? {
+            return Ok(RunState::Forgotten);
+        }
+        let mut attempt = 1;
+        for key in self.snapshot_keys(&names::run(source, run))? {
+            match read_key(self, key)? {
+                AtKey::Snapshot(snapshot) => return Ok(RunState::Committed(snapshot)),
+                AtKey::Fence => attempt = attempt.max(key.attempt + 1),
+            }
+        }
+        Ok(RunState::Open(attempt))
     }
 
     /// The snapshot that a user means: an id, the unique beginning of one (dashes do not matter), or `latest`.
@@ -63,38 +96,101 @@ impl Repository {
         let prefix = wanted.replace('-', "").to_ascii_lowercase();
         let mut keys = self.snapshot_keys(names::SNAPSHOTS)?;
         keys.retain(|key| !prefix.is_empty() && key.run.0.as_simple().to_string().starts_with(&prefix));
-        match keys.as_slice() {
-            [] => Err(RepoError::SnapshotNotFound { wanted: wanted.to_owned() }),
-            [key] => read(self, *key),
-            several => Err(RepoError::SnapshotAmbiguous { wanted: wanted.to_owned(), count: several.len() }),
+        let mut found = Vec::new();
+        for (key, at_key) in self.read_keys(&keys)? {
+            match at_key {
+                AtKey::Snapshot(snapshot) if !self.is_forgotten(key.source, key.run)? => found.push(*snapshot),
+                AtKey::Snapshot(_) | AtKey::Fence => {}
+            }
+        }
+        match (found.len(), found.pop()) {
+            (1, Some(snapshot)) => Ok(snapshot),
+            (0, _) | (_, None) => Err(RepoError::SnapshotNotFound { wanted: wanted.to_owned() }),
+            (count, _) => Err(RepoError::SnapshotAmbiguous { wanted: wanted.to_owned(), count }),
         }
     }
 
-    fn snapshot_keys(&self, prefix: &str) -> Result<Vec<SnapshotKey>, RepoError> {
+    /// Whether a run's snapshot was forgotten. Only a tombstone that maintenance signed counts.
+    pub(crate) fn is_forgotten(&self, source: SourceId, run: RunId) -> Result<bool, RepoError> {
+        let name = names::tombstone(source, run);
+        let plain = match record::read(&self.io, &self.keys, RecordKind::Forget, &name) {
+            Ok(plain) => plain,
+            Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let tombstone = Tombstone::decode(&plain).map_err(RepoError::format(&name))?;
+        if tombstone.source == source && tombstone.run == run {
+            Ok(true)
+        } else {
+            Err(RepoError::WrongContent { object: name })
+        }
+    }
+
+    /// Keys under a prefix, in order.
+    pub(crate) fn snapshot_keys(&self, prefix: &str) -> Result<Vec<SnapshotKey>, RepoError> {
         Ok(self.io.list(prefix)?.iter().filter_map(|object| names::parse_snapshot(&object.name)).collect())
     }
 
-    fn read_all(&self, keys: Vec<SnapshotKey>) -> Result<Vec<Snapshot>, RepoError> {
+    /// What stands at each of these keys. A key that is gone by now is left out: its snapshot was forgotten and pruned.
+    pub(crate) fn read_keys(&self, keys: &[SnapshotKey]) -> Result<Vec<(SnapshotKey, AtKey)>, RepoError> {
         let mut out = Vec::with_capacity(keys.len());
         for some in keys.chunks(RECORDS_AT_ONCE) {
             let results: Vec<_> = std::thread::scope(|scope| {
-                let handles: Vec<_> = some.iter().map(|key| scope.spawn(|| read(self, *key))).collect();
-                handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
+                let handles: Vec<_> =
+                    some.iter().map(|key| (*key, scope.spawn(|| read_key(self, *key)))).collect();
+                handles.into_iter().filter_map(|(key, handle)| Some((key, handle.join().ok()?))).collect()
             });
-            for result in results {
-                out.push(result?);
+            for (key, result) in results {
+                match result {
+                    Ok(at_key) => out.push((key, at_key)),
+                    Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
+        }
+        Ok(out)
+    }
+
+    fn read_all(&self, prefix: &str, tombstones: &str) -> Result<Vec<Snapshot>, RepoError> {
+        let keys = self.snapshot_keys(prefix)?;
+        let mut buried = HashSet::new();
+        for object in self.io.list(tombstones)? {
+            buried.extend(names::parse_tombstone(&object.name));
+        }
+        let mut out = Vec::with_capacity(keys.len());
+        for (key, at_key) in self.read_keys(&keys)? {
+            let AtKey::Snapshot(snapshot) = at_key else { continue };
+            // A listed name proves nothing: the tombstone itself must be authentic.
+            if buried.contains(&(key.source, key.run)) && self.is_forgotten(key.source, key.run)? {
+                continue;
+            }
+            out.push(*snapshot);
         }
         out.sort_by_key(|snapshot| (snapshot.record.finished_at, snapshot.key));
         Ok(out)
     }
 }
 
-/// Reads the record at a key.
-pub(crate) fn read(repository: &Repository, key: SnapshotKey) -> Result<Snapshot, RepoError> {
+/// Reads what stands at a commit key.
+pub(crate) fn read_key(repository: &Repository, key: SnapshotKey) -> Result<AtKey, RepoError> {
     let name = names::snapshot(&key);
-    let bytes = repository.io.get(&name, RECORD_OBJECT_BYTES_MAX)?;
-    let plain = record::open(&repository.keys, RecordKind::Snapshot, &name, &bytes)?;
+    let bytes = repository.io.get(&name, RecordKind::Snapshot.object_bytes_max() as u64)?;
+    let (head, _) = EnvelopeHead::split_any(&bytes).map_err(RepoError::format(&name))?;
+    if head.kind != RecordKind::Fence {
+        return Ok(AtKey::Snapshot(Box::new(decode(repository, key, &bytes)?)));
+    }
+    let plain = record::open(&repository.keys, RecordKind::Fence, &name, &bytes)?;
+    let fence = Fence::decode(&plain).map_err(RepoError::format(&name))?;
+    if SnapshotKey::from(fence.key) == key {
+        Ok(AtKey::Fence)
+    } else {
+        Err(RepoError::WrongContent { object: name })
+    }
+}
+
+fn decode(repository: &Repository, key: SnapshotKey, bytes: &[u8]) -> Result<Snapshot, RepoError> {
+    let name = names::snapshot(&key);
+    let plain = record::open(&repository.keys, RecordKind::Snapshot, &name, bytes)?;
     let record = SnapshotRecord::decode(&plain).map_err(RepoError::format(&name))?;
     let stands_where_it_says = record.run == key.run
         && record.attempt == key.attempt

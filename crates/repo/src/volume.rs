@@ -11,7 +11,7 @@ use longshore_format::{
     snapshot::Content,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -51,7 +51,7 @@ impl VolumeWriter<'_, '_> {
         }
         let data_bytes = runs.iter().filter(|run| matches!(run, Run::Chunk(_))).map(Run::length_bytes).sum();
         if data_bytes == 0 {
-            return Ok(());
+            return self.session.span_finished(self.size_bytes, index, 0, None);
         }
         let near = match self.parent {
             Some(parent) => parent.leaf(index)?,
@@ -61,7 +61,22 @@ impl VolumeWriter<'_, '_> {
         let node = self.session.put_node(&leaf, near.as_ref())?;
         let child = VolumeChild { slot: (index % RADIX) as u8, data_bytes, node };
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).insert(index, child);
-        Ok(())
+        self.session.span_finished(self.size_bytes, index, data_bytes, Some(node))
+    }
+
+    /// Takes over the spans that an earlier process of this run has finished, and returns their numbers: they need not be
+    /// read again. Only for a source that cannot have changed since.
+    pub fn resume(&self) -> Result<BTreeSet<u64>, RepoError> {
+        let finished = self.session.finished_spans(self.size_bytes)?;
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        for span in finished.values() {
+            if let Some(leaf) = span.leaf {
+                let slot = (span.span % RADIX) as u8;
+                let child = VolumeChild { slot, data_bytes: span.data_bytes, node: leaf.into() };
+                spans.insert(span.span, child);
+            }
+        }
+        Ok(finished.into_keys().collect())
     }
 
     /// Takes a span over from the parent as it is, without reading it.

@@ -47,6 +47,7 @@ pub fn run(global: &GlobalArguments, verb: &BackupArguments) -> Result<u8, Failu
         allow_incomplete: true,
         force: verb.force,
         one_file_system: verb.one_file_system,
+        is_immutable: false,
     };
     let control = watch()?;
     let outcome = {

@@ -2,8 +2,10 @@
 
 mod backup;
 mod check;
+mod forget;
 mod init;
 mod ls;
+mod prune;
 mod restore;
 mod snapshots;
 mod version;
@@ -25,6 +27,8 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Snapshots(verb) => snapshots::run(&global, &verb),
         Command::Ls(verb) => ls::run(&global, &verb),
         Command::Check(verb) => check::run(&global, &verb),
+        Command::Forget(verb) => forget::run(&global, &verb),
+        Command::Prune(verb) => prune::run(&global, &verb),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut std::io::stdout());
             Ok(0)

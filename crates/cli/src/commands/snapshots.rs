@@ -91,6 +91,16 @@ fn row(view: &SnapshotView) -> Vec<String> {
     ]
 }
 
+impl SnapshotView {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn time(&self) -> &str {
+        &self.time
+    }
+}
+
 impl From<&Snapshot> for SnapshotView {
     fn from(snapshot: &Snapshot) -> Self {
         let record = &snapshot.record;

@@ -44,6 +44,7 @@ pub(super) fn backup(
         allow_incomplete: false,
         force: false,
         one_file_system: true,
+        is_immutable: true,
     };
     let outcome = run_backup(&repository, &request, &jiff::Timestamp::now, control)?;
     let record = &outcome.snapshot.record;

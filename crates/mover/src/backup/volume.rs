@@ -1,5 +1,6 @@
 //! A device or image into the repository.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use longshore_job::Stage;
@@ -24,21 +25,27 @@ pub struct VolumeTotals {
 }
 
 /// Stores all of `source` in `session`, in spans that are worked on in parallel. With `parent`, the map of an earlier snapshot of
-/// the same volume, spans are first compared with it, and only around what changed are cuts searched for.
+/// the same volume, spans are first compared with it, and only around what changed are cuts searched for. With `resume`, spans
+/// that an earlier process of this run has finished are taken over as they are.
 ///
 /// # Errors
 /// [`MoverError::Source`], [`MoverError::Repository`], [`MoverError::Cancelled`].
 pub fn backup_volume(
-    repository: &Repository,
     session: &BackupSession<'_>,
     source: &BlockReader,
     parent: Option<&VolumeReader<'_>>,
+    resume: bool,
     control: &Control,
 ) -> Result<(WrittenContent, VolumeTotals), MoverError> {
     control.set_total(source.size());
     control.set_stage(Stage::Transferring);
+    let repository = session.repository();
     let splitter = repository.volume_splitter();
     let writer = session.volume_writer(source.size(), parent);
+    let finished = if resume { writer.resume()? } else { BTreeSet::new() };
+    if !finished.is_empty() {
+        tracing::info!(spans = finished.len(), "an earlier process of this run has finished these spans");
+    }
     let backup = Backup {
         repository,
         session,
@@ -51,6 +58,10 @@ pub fn backup_volume(
     };
     let spans = source.size().div_ceil(SPAN_BYTES);
     for_each_number(worker_count(), spans, control, Window::new, |window, span| {
+        if finished.contains(&span) {
+            control.add_done(source.size().min((span + 1) * SPAN_BYTES) - span * SPAN_BYTES);
+            return Ok(());
+        }
         let runs = backup.span(window, span)?;
         writer.put_span(span, &runs)?;
         control.raise_transferred(session.stats().stored_bytes);

@@ -24,7 +24,7 @@ pub fn commit(
     let source = SourceIdentity::Path { host: "test".into(), path: "/volume".into() };
     let run = RunId(uuid::Uuid::now_v7());
     let session =
-        repository.begin_backup(repository.source_id(&source), run, BackupOptions::default()).unwrap();
+        repository.begin_backup(repository.source_id(&source), run, None, BackupOptions::default()).unwrap();
     let content = store(&session);
     let now = jiff::Timestamp::now();
     let draft = SnapshotDraft {

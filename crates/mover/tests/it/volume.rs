@@ -54,7 +54,7 @@ fn backup(repository: &Repository, path: &Path, parent: Option<&Snapshot>) -> Sn
     let reader = BlockReader::open(path).unwrap();
     let parent = parent.map(|snapshot| repository.open_volume(snapshot).unwrap());
     commit(repository, |session| {
-        backup_volume(repository, session, &reader, parent.as_ref(), &Control::default()).unwrap().0
+        backup_volume(session, &reader, parent.as_ref(), false, &Control::default()).unwrap().0
     })
 }
 
@@ -137,8 +137,8 @@ fn a_stopped_pipeline_says_so() {
     commit(&repository, |session| {
         let control = Control::default();
         control.cancel();
-        let stopped = backup_volume(&repository, session, &reader, None, &control);
+        let stopped = backup_volume(session, &reader, None, false, &control);
         assert!(matches!(stopped, Err(longshore_mover::MoverError::Cancelled)));
-        backup_volume(&repository, session, &reader, None, &Control::default()).unwrap().0
+        backup_volume(session, &reader, None, false, &Control::default()).unwrap().0
     });
 }

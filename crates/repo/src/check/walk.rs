@@ -2,20 +2,16 @@ use super::{
     CheckProgress, CheckReport,
     packs::{Found, PackTable},
 };
-use crate::{RepoError, Repository, snapshots};
-use longshore_format::{
-    Location, NodeId, NodeRef,
-    names::{self, PackKind},
-    node::Node,
-    tree::EntryContent,
+use crate::{
+    RepoError, Repository,
+    snapshots::{self, AtKey},
+    walk::{SeenNodes, Visitor},
 };
-use std::collections::HashSet;
-
-/// What has been walked already, so that what snapshots share is walked once: 32 bytes for each distinct node.
-#[derive(Default)]
-struct Seen {
-    nodes: HashSet<NodeId>,
-}
+use longshore_format::{
+    ChunkId, Location, NodeRef,
+    names::{self, PackKind, SnapshotKey},
+};
+use std::sync::{Mutex, PoisonError};
 
 impl Repository {
     pub(super) fn check_snapshots(
@@ -26,68 +22,94 @@ impl Repository {
     ) -> Result<(), RepoError> {
         let objects = self.io.list(names::SNAPSHOTS)?;
         let total = objects.len() as u64;
-        let mut seen = Seen::default();
+        let seen = SeenNodes::new();
         for (done, object) in objects.iter().enumerate() {
             progress(CheckProgress::Snapshots { done: done as u64, total });
-            let Some(key) = names::parse_snapshot(&object.name) else {
-                report.problem(object.name.clone(), "not the name of a snapshot record");
-                continue;
-            };
-            match snapshots::read(self, key) {
-                Ok(snapshot) => {
-                    report.snapshots += 1;
-                    if let Some(root) = snapshot.record.content.root() {
-                        self.walk(root, &object.name, &mut seen, packs, report)?;
-                    }
-                }
-                Err(error) => report.damage(&object.name, error)?,
+            match names::parse_snapshot(&object.name) {
+                Some(key) => self.check_snapshot(key, &seen, packs, report)?,
+                None => report.problem(object.name.clone(), "not the name of a snapshot record"),
             }
         }
         progress(CheckProgress::Snapshots { done: total, total });
         Ok(())
     }
 
-    fn walk(
+    fn check_snapshot(
         &self,
-        root: NodeRef,
-        snapshot: &str,
-        seen: &mut Seen,
+        key: SnapshotKey,
+        seen: &SeenNodes,
         packs: &mut PackTable,
         report: &mut CheckReport,
     ) -> Result<(), RepoError> {
-        let mut stack = vec![root];
-        while let Some(next) = stack.pop() {
-            if !seen.nodes.insert(next.id) {
-                continue;
-            }
-            let node = match self.read_node(&next) {
-                Ok(node) => node,
-                Err(error) => {
-                    report.damage(&format!("node {} of {snapshot}", next.id), error)?;
-                    continue;
-                }
-            };
-            report.nodes += 1;
-            stack.extend(children(&node));
-            let child_nodes: HashSet<[u8; 32]> = children(&node).map(|child| child.id.0).collect();
-            for (id, location) in node.references() {
-                if child_nodes.contains(&id) {
-                    continue;
-                }
-                match self.find_chunk(&id, location, packs, report)? {
-                    Found::New => report.chunks += 1,
-                    Found::Again => {}
-                    Found::No => {
-                        let chunk = longshore_format::ChunkId(id);
-                        let object = format!("chunk {chunk} of {snapshot}");
-                        report.problem(object, "it is in no pack that can be read");
-                    }
-                }
-            }
+        let name = names::snapshot(&key);
+        let snapshot = match snapshots::read_key(self, key) {
+            Ok(AtKey::Snapshot(snapshot)) => snapshot,
+            Ok(AtKey::Fence) => return Ok(()),
+            Err(error) => return report.damage(&name, error),
+        };
+        if self.is_forgotten(key.source, key.run)? {
+            return Ok(());
         }
-        Ok(())
+        report.snapshots += 1;
+        let Some(root) = snapshot.record.content.root() else { return Ok(()) };
+        let found = Mutex::new(Findings { packs, report, failure: None });
+        let visitor = CheckVisitor { repository: self, snapshot: &name, found };
+        self.walk(vec![root], seen, &visitor)?;
+        visitor.finish()
+    }
+}
+
+/// Proves what one snapshot needs. Nodes are read side by side, findings are noted one at a time.
+struct CheckVisitor<'a> {
+    repository: &'a Repository,
+    snapshot: &'a str,
+    found: Mutex<Findings<'a>>,
+}
+
+struct Findings<'a> {
+    packs: &'a mut PackTable,
+    report: &'a mut CheckReport,
+    /// The first failure that says nothing about the repository.
+    failure: Option<RepoError>,
+}
+
+impl Visitor for CheckVisitor<'_> {
+    fn node(&self, _: &NodeRef) {
+        self.lock().report.nodes += 1;
     }
 
+    fn chunk(&self, id: &[u8; 32], location: Location) {
+        let mut found = self.lock();
+        let Findings { packs, report, failure } = &mut *found;
+        match self.repository.find_chunk(id, location, packs, report) {
+            Ok(Found::New) => report.chunks += 1,
+            Ok(Found::Again) => {}
+            Ok(Found::No) => {
+                let object = format!("chunk {} of {}", ChunkId(*id), self.snapshot);
+                report.problem(object, "it is in no pack that can be read");
+            }
+            Err(error) => {
+                failure.get_or_insert(error);
+            }
+        }
+    }
+
+    fn broken(&self, node: &NodeRef, error: RepoError) -> Result<(), RepoError> {
+        self.lock().report.damage(&format!("node {} of {}", node.id, self.snapshot), error)
+    }
+}
+
+impl<'a> CheckVisitor<'a> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Findings<'a>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(self) -> Result<(), RepoError> {
+        self.found.into_inner().unwrap_or_else(PoisonError::into_inner).failure.map_or(Ok(()), Err)
+    }
+}
+
+impl Repository {
     fn find_chunk(
         &self,
         id: &[u8; 32],
@@ -113,23 +135,4 @@ impl Repository {
             Err(_) => Ok(Found::No),
         }
     }
-}
-
-fn children(node: &Node) -> impl Iterator<Item = NodeRef> + '_ {
-    let nodes: Vec<NodeRef> = match node {
-        Node::VolumeInterior(interior) => interior.children.iter().map(|child| child.node).collect(),
-        Node::DirectoryIndex(index) => index.parts.iter().map(|part| part.node).collect(),
-        Node::FileIndex(index) => index.parts.iter().map(|part| part.node).collect(),
-        Node::Directory(directory) => {
-            let entries = directory.entries.iter();
-            entries
-                .filter_map(|entry| match &entry.content {
-                    EntryContent::Directory(node) | EntryContent::File(node) => Some(*node),
-                    _ => None,
-                })
-                .collect()
-        }
-        Node::VolumeLeaf(_) | Node::FileRuns(_) => Vec::new(),
-    };
-    nodes.into_iter()
 }

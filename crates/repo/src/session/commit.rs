@@ -1,7 +1,10 @@
 //! The one place where a snapshot comes into being: packs, then index, then record.
 
 use super::BackupSession;
-use crate::{RepoError, Snapshot, record, snapshots};
+use crate::{
+    RepoError, Snapshot, record,
+    snapshots::{self, AtKey},
+};
 use jiff::Timestamp;
 use longshore_format::{
     FORMAT_VERSION, NodeRef, RunId,
@@ -77,25 +80,34 @@ impl Committed {
 impl BackupSession<'_> {
     /// Makes everything durable and then, in one conditional create, the snapshot.
     pub fn commit(self, draft: SnapshotDraft) -> Result<Committed, RepoError> {
-        if self.repository.source_id(&draft.source) != self.source {
+        if self.repository.source_id(&draft.source) != self.key.source {
             return Err(RepoError::Misuse {
                 rule: "a session commits a snapshot of the source it was begun for",
             });
         }
         self.checkpoint()?;
-        // Attempt 1 until fences exist: the key of a run is one key, which is what makes racing movers commit once.
-        let key = SnapshotKey { source: self.source, run: self.run, attempt: 1 };
+        let key = self.key;
         let record = self.record(key, draft);
         let name = names::snapshot(&key);
         let plain = record.encode().map_err(RepoError::format(&name))?;
         let sealed = record::seal(&self.repository.keys, RecordKind::Snapshot, &name, &plain)?;
-        match self.repository.io.create(&name, sealed) {
-            Ok(()) => Ok(Committed::New(Snapshot { key, record })),
+        let committed = match self.repository.io.create(&name, sealed) {
+            Ok(()) => Committed::New(Snapshot { key, record }),
+            // The key of an attempt is one key, which is what makes racing movers of one run commit once.
             Err(RepoError::Store { source }) if source.class() == StoreClass::AlreadyExists => {
-                Ok(Committed::AlreadyCommitted(snapshots::read(self.repository, key)?))
+                match snapshots::read_key(self.repository, key)? {
+                    AtKey::Snapshot(snapshot) if snapshot.record == record => Committed::New(*snapshot),
+                    AtKey::Snapshot(snapshot) => Committed::AlreadyCommitted(*snapshot),
+                    AtKey::Fence => return Err(RepoError::Fenced),
+                }
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        if let Err(error) = self.registration.end(true) {
+            // The record says it as well.
+            tracing::warn!(error = %crate::error::chain(&error), "the end of the session could not be noted");
         }
+        Ok(committed)
     }
 
     fn record(&self, key: SnapshotKey, draft: SnapshotDraft) -> SnapshotRecord {
@@ -104,7 +116,7 @@ impl BackupSession<'_> {
             |node: NodeRef| RecordNode { id: node.id, place: self.durable_place(self.node_location(&node)) };
         SnapshotRecord {
             format: FORMAT_VERSION,
-            run: self.run,
+            run: key.run,
             attempt: key.attempt,
             source: draft.source,
             started_at: draft.started_at,

@@ -30,14 +30,20 @@ pub(crate) const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 /// many tiny chunks.
 const INDEX_AFTER_FRAMES: usize = 256 << 10;
 
-pub(super) struct Uploads {
+pub(crate) struct Uploads {
     io: Arc<Io>,
     keys: Arc<RepositoryKeys>,
     index: Arc<Index>,
     options: BackupOptions,
     shared: Arc<Shared>,
     /// Held while a segment is written, so that only one is at a time.
-    index_writer: Mutex<Instant>,
+    index_writer: Mutex<IndexWriter>,
+}
+
+struct IndexWriter {
+    last: Instant,
+    /// The highest plan seen: segments stand under it.
+    plan: u64,
 }
 
 #[derive(Default)]
@@ -104,38 +110,45 @@ impl State {
 }
 
 impl Uploads {
-    pub(super) fn new(
+    pub(crate) fn new(
         io: Arc<Io>,
         keys: Arc<RepositoryKeys>,
         index: Arc<Index>,
         options: BackupOptions,
+        plan: u64,
     ) -> Self {
-        let shared = Arc::default();
-        Self { io, keys, index, options, shared, index_writer: Mutex::new(Instant::now()) }
+        let index_writer = Mutex::new(IndexWriter { last: Instant::now(), plan });
+        Self { io, keys, index, options, shared: Arc::default(), index_writer }
+    }
+
+    /// From now on segments stand under this plan; those before it are durable when this returns (W6).
+    pub(super) fn adopt_plan(&self, plan: u64) {
+        let mut writer = self.index_writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.plan = writer.plan.max(plan);
     }
 
     /// Fails if anything failed before.
-    pub(super) fn check(&self) -> Result<(), RepoError> {
+    pub(crate) fn check(&self) -> Result<(), RepoError> {
         self.shared.lock().check()
     }
 
     /// The name of a finished pack, durable or not.
-    pub(super) fn finished(&self, pack_number: u64) -> Option<PackId> {
+    pub(crate) fn finished(&self, pack_number: u64) -> Option<PackId> {
         self.shared.lock().finished.get(&pack_number).copied()
     }
 
-    pub(super) fn is_indexed(&self, pack_number: u64) -> bool {
+    pub(crate) fn is_indexed(&self, pack_number: u64) -> bool {
         self.shared.lock().indexed.contains(&pack_number)
     }
 
     /// Bytes and number of packs stored so far.
-    pub(super) fn stored(&self) -> (u64, u64) {
+    pub(crate) fn stored(&self) -> (u64, u64) {
         let state = self.shared.lock();
         (state.stored_bytes, state.packs)
     }
 
     /// Sends a pack on its way; waits while too much is in flight.
-    pub(super) fn submit(&self, pack: FinishedPack) -> Result<(), RepoError> {
+    pub(crate) fn submit(&self, pack: FinishedPack) -> Result<(), RepoError> {
         let length = pack.bytes.len() as u64;
         let mut state = self.shared.lock();
         while state.failure.is_none()
@@ -170,7 +183,7 @@ impl Uploads {
     }
 
     /// Waits until every submitted pack is durable.
-    pub(super) fn wait_all(&self) -> Result<(), RepoError> {
+    pub(crate) fn wait_all(&self) -> Result<(), RepoError> {
         let mut state = self.shared.lock();
         while state.failure.is_none() && !state.not_durable.is_empty() {
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -180,30 +193,27 @@ impl Uploads {
 
     /// Writes an index segment if enough came together since the last one.
     pub(super) fn write_index_if_due(&self) -> Result<bool, RepoError> {
-        let Ok(mut last) = self.index_writer.try_lock() else { return Ok(false) };
+        let Ok(mut writer) = self.index_writer.try_lock() else { return Ok(false) };
         let due = {
             let state = self.shared.lock();
             let enough = state.durable_bytes >= self.options.index_after_bytes
                 || state.durable_frames >= INDEX_AFTER_FRAMES
-                || last.elapsed() >= self.options.index_after;
+                || writer.last.elapsed() >= self.options.index_after;
             enough && !state.durable.is_empty()
         };
         if due {
-            self.write_segment()?;
-            *last = Instant::now();
+            self.write_segment(&mut writer)?;
         }
         Ok(due)
     }
 
     /// Writes an index segment of all durable packs that none lists yet.
-    pub(super) fn write_index(&self) -> Result<(), RepoError> {
-        let mut last = self.index_writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_segment()?;
-        *last = Instant::now();
-        Ok(())
+    pub(crate) fn write_index(&self) -> Result<(), RepoError> {
+        let mut writer = self.index_writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_segment(&mut writer)
     }
 
-    fn write_segment(&self) -> Result<(), RepoError> {
+    fn write_segment(&self, writer: &mut IndexWriter) -> Result<(), RepoError> {
         let packs = {
             let mut state = self.shared.lock();
             state.check()?;
@@ -214,8 +224,11 @@ impl Uploads {
         if packs.is_empty() {
             return Ok(());
         }
-        let (numbers, packs): (Vec<_>, Vec<_>) = packs.into_iter().unzip();
-        let written = self.store_segment(&packs);
+        let (numbers, mut packs): (Vec<_>, Vec<_>) = packs.into_iter().unzip();
+        // A session whose key another one took may find its own packs condemned; its segments must not bring them back.
+        packs.retain(|pack| !self.index.is_condemned(pack.id));
+        let written = if packs.is_empty() { Ok(0) } else { self.store_segment(&packs, writer.plan) };
+        writer.last = Instant::now();
         let mut state = self.shared.lock();
         match written {
             Ok(length) => {
@@ -232,7 +245,7 @@ impl Uploads {
         }
     }
 
-    fn store_segment(&self, packs: &[IndexedPack]) -> Result<u64, RepoError> {
+    fn store_segment(&self, packs: &[IndexedPack], plan: u64) -> Result<u64, RepoError> {
         let bytes = encode_segment(&self.keys, packs)?;
         let id = SegmentId(*blake3::hash(&bytes).as_bytes());
         self.io.create(&names::index_segment(id), bytes.clone())?;

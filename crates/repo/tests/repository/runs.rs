@@ -51,7 +51,7 @@ fn snapshots_are_found_by_id_prefix_and_latest() {
     for (number, run) in runs.into_iter().enumerate() {
         let identity = pvc("db");
         let source = repository.source_id(&identity);
-        let session = repository.begin_backup(source, run_id(run), BackupOptions::default()).unwrap();
+        let session = repository.begin_backup(source, run_id(run), None, BackupOptions::default()).unwrap();
         let content = session.volume_writer(4096, None).finish().unwrap();
         let mut draft = draft(identity, content);
         draft.finished_at = jiff::Timestamp::from_second(100 - number as i64).unwrap();
@@ -77,7 +77,7 @@ fn snapshots_are_found_by_id_prefix_and_latest() {
 fn an_incomplete_snapshot_is_no_parent() {
     let (_, repository) = new_repository();
     let source = repository.source_id(&pvc("db"));
-    let session = repository.begin_backup(source, run_id(1), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
     let content = session.volume_writer(4096, None).finish().unwrap();
     session.commit(longshore_repo::SnapshotDraft { incomplete: true, ..draft(pvc("db"), content) }).unwrap();
     assert_eq!(repository.latest_of(source).unwrap(), None);
@@ -113,7 +113,7 @@ fn a_killed_run_resumes_by_what_it_stored() {
 fn a_session_commits_only_its_own_source() {
     let (_, repository) = new_repository();
     let session = repository
-        .begin_backup(repository.source_id(&pvc("one")), run_id(1), BackupOptions::default())
+        .begin_backup(repository.source_id(&pvc("one")), run_id(1), None, BackupOptions::default())
         .unwrap();
     let content = session.volume_writer(4096, None).finish().unwrap();
     assert_eq!(class(session.commit(draft(pvc("two"), content))), Class::Misuse);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use longshore_repo::{
     BackupOptions, ChunkRef, Committed, KdfCost, RepoError, Repository, Run, RunId, SPAN_BYTES, Secret,
-    Snapshot, SnapshotDraft, SnapshotStats, SourceIdentity, VolumeReader,
+    Snapshot, SnapshotDraft, SnapshotStats, SourceIdentity, TestLimits, VolumeReader,
     splitter::PieceKind,
     store::{Store, memory},
 };
@@ -77,8 +77,8 @@ pub fn back_up_with(
     threads: usize,
 ) -> Result<Committed, RepoError> {
     let identity = pvc(source);
-    let reader = parent.map(|parent| repository.open_volume(parent)).transpose()?;
-    let session = repository.begin_backup(repository.source_id(&identity), run, options)?;
+    let session = repository.begin_backup(repository.source_id(&identity), run, parent, options)?;
+    let reader = session.parent().map(|parent| repository.open_volume(parent)).transpose()?;
     let writer = session.volume_writer(volume.len() as u64, reader.as_ref());
     let spans: Vec<(usize, &[u8])> = volume.chunks(SPAN_BYTES as usize).enumerate().collect();
     let next = Mutex::new(spans.into_iter());
@@ -95,6 +95,11 @@ pub fn back_up_with(
     })?;
     let content = writer.finish()?;
     session.commit(draft(identity, content))
+}
+
+/// Puts all chunks of a volume of one span.
+pub fn split(session: &longshore_repo::BackupSession<'_>, volume: &[u8]) -> Vec<Run> {
+    put_span(session, volume, None, 0).unwrap()
 }
 
 fn put_span(
@@ -176,7 +181,7 @@ pub fn restore(repository: &Repository, snapshot: &Snapshot) -> Result<Vec<u8>, 
 /// A repository whose packs are small, so that little data makes many.
 pub fn small_packs() -> (Arc<dyn Store>, Repository) {
     let store = memory();
-    let repository = Repository::init_with_pack_bytes(store.clone(), &password(), COST, 1 << 20).unwrap();
+    let repository = Repository::init_for_tests(store.clone(), &password(), COST, TestLimits { pack_bytes: 1 << 20, ..TestLimits::default() }).unwrap();
     (store, repository)
 }
 

@@ -29,7 +29,7 @@ fn entry(name: &[u8], kind: EntryKind, content: EntryContent) -> Entry {
 
 fn commit(repository: &Repository, run: u128, root: impl FnOnce(&BackupSession<'_>) -> NodeRef) -> Snapshot {
     let source = repository.source_id(&pvc("files"));
-    let session = repository.begin_backup(source, run_id(run), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(run), None, BackupOptions::default()).unwrap();
     let node = root(&session);
     let content =
         session.finish_tree(entry(b"", EntryKind::Directory, EntryContent::Directory(node)), 77).unwrap();
@@ -159,7 +159,7 @@ fn a_file_of_many_runs_is_a_tree_and_an_unchanged_one_is_the_same_node() {
 fn entries_must_come_in_order_and_with_names() {
     let (_, repository) = new_repository();
     let source = repository.source_id(&pvc("files"));
-    let session = repository.begin_backup(source, run_id(1), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
     for names in [[&b"b"[..], b"a"], [b"a", b"a"], [b"a", b".."], [b"", b"a"], [b"a", b"b/c"]] {
         let mut writer = session.directory();
         let results = names.map(|name| writer.push(entry(name, EntryKind::Fifo, EntryContent::None)));

@@ -129,7 +129,7 @@ fn a_sparse_volume_of_ten_tebibytes_has_a_small_map() {
     let size = 10u64 << 40;
     let identity = pvc("huge");
     let session = repository
-        .begin_backup(repository.source_id(&identity), run_id(1), BackupOptions::default())
+        .begin_backup(repository.source_id(&identity), run_id(1), None, BackupOptions::default())
         .unwrap();
     let writer = session.volume_writer(size, None);
     let spans = [0, 1, 255, 256, 65_536, 163_839];
@@ -157,7 +157,7 @@ fn a_sparse_volume_of_ten_tebibytes_has_a_small_map() {
 fn runs_that_do_not_cover_their_span_are_refused() {
     let (_, repository) = new_repository();
     let source = repository.source_id(&pvc("db"));
-    let session = repository.begin_backup(source, run_id(1), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
     let writer = session.volume_writer(1 << 20, None);
     for bad in
         [vec![], vec![Run::Hole { length_bytes: 4096 }], vec![Run::Hole { length_bytes: (1 << 20) + 4096 }]]
@@ -174,7 +174,7 @@ fn spans_kept_from_the_parent_need_no_reading() {
     let first = back_up(&repository, "db", run_id(1), &volume, None).unwrap();
     let parent = repository.open_volume(first.snapshot()).unwrap();
     let source = repository.source_id(&pvc("db"));
-    let session = repository.begin_backup(source, run_id(2), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(2), None, BackupOptions::default()).unwrap();
     let writer = session.volume_writer(volume.len() as u64, Some(&parent));
     writer.keep_span(0).unwrap();
     writer.keep_span(1).unwrap();
@@ -193,7 +193,7 @@ fn known_content_is_found_in_few_requests() {
     let repository = open(&store).unwrap();
     let identity = pvc("two");
     let session = repository
-        .begin_backup(repository.source_id(&identity), run_id(2), BackupOptions::default())
+        .begin_backup(repository.source_id(&identity), run_id(2), None, BackupOptions::default())
         .unwrap();
     let splitter = repository.volume_splitter();
     let mut at = 0;

@@ -1,0 +1,121 @@
+//! `longshore forget`
+
+use jiff::{SignedDuration, Timestamp};
+use longshore_mover::MoverError;
+use longshore_repo::{ForgetDecision, ForgetPolicy, PruneOptions, Repository, decide_forget};
+use serde::Serialize;
+
+use super::snapshots::source_text;
+use super::{SnapshotView, prune};
+use crate::arguments::{ForgetArguments, GlobalArguments};
+use crate::settings::Access;
+use crate::{Failure, output};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    dry_run: bool,
+    kept: Vec<Kept>,
+    forgotten: Vec<SnapshotView>,
+    prune: Option<prune::Report>,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    #[serde(flatten)]
+    snapshot: SnapshotView,
+    reasons: Vec<&'static str>,
+}
+
+pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failure> {
+    let repository = Access::from(global)?.open()?;
+    let (decisions, reason) = decide(&repository, verb)?;
+    let forgotten = decisions.iter().filter(|decision| decision.keep.is_empty());
+    if !verb.dry_run {
+        for decision in forgotten.clone() {
+            let snapshot = &decision.snapshot;
+            repository.forget(snapshot, &reason, Timestamp::now()).map_err(MoverError::from)?;
+        }
+    }
+    let prune = match verb.prune {
+        true => Some(prune::execute(global, &repository, &PruneOptions::default())?),
+        false => None,
+    };
+    let done = Done {
+        dry_run: verb.dry_run,
+        kept: decisions.iter().filter(|decision| !decision.keep.is_empty()).map(Kept::from).collect(),
+        forgotten: forgotten.map(|decision| SnapshotView::from(&decision.snapshot)).collect(),
+        prune,
+    };
+    output::print(global.output, "Forget", &done, |out| {
+        let rows: Vec<Vec<String>> = decisions.iter().map(row).collect();
+        if rows.is_empty() {
+            writeln!(out, "no snapshots")?;
+        } else {
+            output::table(out, &["ID", "TIME", "SOURCE", "KEPT FOR"], &rows)?;
+        }
+        let verb_text = if verb.dry_run { "would be forgotten" } else { "forgotten" };
+        writeln!(out, "{} kept, {} {verb_text}", done.kept.len(), done.forgotten.len())?;
+        match &done.prune {
+            Some(report) => report.write(out),
+            None if done.forgotten.is_empty() || verb.dry_run => Ok(()),
+            None => writeln!(out, "`longshore prune` gives the space back"),
+        }
+    })?;
+    Ok(0)
+}
+
+/// What is to happen to each snapshot concerned, and the reason that stands in the tombstones.
+fn decide(
+    repository: &Repository,
+    verb: &ForgetArguments,
+) -> Result<(Vec<ForgetDecision>, String), Failure> {
+    if !verb.snapshots.is_empty() {
+        let mut decisions: Vec<ForgetDecision> = Vec::new();
+        for name in &verb.snapshots {
+            let snapshot = super::restore::resolve(repository, name)?;
+            if decisions.iter().all(|decision| decision.snapshot.key != snapshot.key) {
+                decisions.push(ForgetDecision { snapshot, keep: Vec::new() });
+            }
+        }
+        return Ok((decisions, "by name".to_owned()));
+    }
+    let policy = policy(verb);
+    if policy.is_empty() {
+        return Err(Failure::usage("the policy keeps nothing; give at least one --keep-… that is not 0"));
+    }
+    let mut snapshots = repository.snapshots().map_err(MoverError::from)?;
+    if let Some(text) = &verb.source {
+        snapshots.retain(|snapshot| source_text(&snapshot.record.source).contains(text.as_str()));
+    }
+    Ok((decide_forget(snapshots, &policy), "by policy".to_owned()))
+}
+
+fn policy(verb: &ForgetArguments) -> ForgetPolicy {
+    ForgetPolicy {
+        last: verb.keep_last.unwrap_or_default(),
+        hourly: verb.keep_hourly.unwrap_or_default(),
+        daily: verb.keep_daily.unwrap_or_default(),
+        weekly: verb.keep_weekly.unwrap_or_default(),
+        monthly: verb.keep_monthly.unwrap_or_default(),
+        yearly: verb.keep_yearly.unwrap_or_default(),
+        within: verb.keep_within.map(|within| SignedDuration::from_secs(within.as_secs() as i64)),
+        labels: verb.keep_label.iter().cloned().collect(),
+    }
+}
+
+fn row(decision: &ForgetDecision) -> Vec<String> {
+    let view = SnapshotView::from(&decision.snapshot);
+    let reasons: Vec<&str> = decision.keep.iter().map(|reason| reason.as_str()).collect();
+    let kept = if reasons.is_empty() { "- (forgotten)".to_owned() } else { reasons.join(", ") };
+    vec![view.id().to_owned(), view.time().to_owned(), source_text(&decision.snapshot.record.source), kept]
+}
+
+impl From<&ForgetDecision> for Kept {
+    fn from(decision: &ForgetDecision) -> Self {
+        Self {
+            snapshot: SnapshotView::from(&decision.snapshot),
+            reasons: decision.keep.iter().map(|reason| reason.as_str()).collect(),
+        }
+    }
+}

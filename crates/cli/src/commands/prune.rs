@@ -1,0 +1,161 @@
+//! `longshore prune`
+
+use std::io::Write;
+
+use longshore_job::Stage;
+use longshore_mover::{Control, MoverError};
+use longshore_repo::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage, Repository};
+use serde::Serialize;
+
+use crate::arguments::{GlobalArguments, PruneArguments};
+use crate::output::bytes;
+use crate::progress::{Sink, Watcher};
+use crate::settings::Access;
+use crate::{Failure, output};
+
+/// What a prune found and did, as `-o json` shows it.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    dry_run: bool,
+    plan: u64,
+    packs: u64,
+    pack_bytes: u64,
+    live_bytes: u64,
+    condemned_packs: u64,
+    condemned_bytes: u64,
+    to_copy_bytes: u64,
+    to_free_bytes: u64,
+    forgotten_snapshots: u64,
+    open_sessions: u64,
+    copied_bytes: u64,
+    deleted_packs: u64,
+    deleted_bytes: u64,
+    deleted_objects: u64,
+    freed_bytes: u64,
+    waiting_sessions: usize,
+    spared_packs: u64,
+}
+
+pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failure> {
+    let repository = Access::from(global)?.open()?;
+    let policy = PrunePolicy { max_unused_percent: verb.max_unused, max_copy_bytes: verb.max_copy };
+    let options = PruneOptions { policy, patience: verb.wait };
+    let report = if verb.dry_run {
+        let control = super::backup::watch()?;
+        let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
+        let estimate = repository.plan_prune(&options, &mut |stage| show(&control, stage));
+        Report { dry_run: true, ..Report::from(&estimate.map_err(MoverError::from)?) }
+    } else {
+        execute(global, &repository, &options)?
+    };
+    output::print(global.output, "Prune", &report, |out| report.write(out))?;
+    Ok(0)
+}
+
+/// Prunes, and shows how far it is. What it will free is said before, on stderr.
+pub(super) fn execute(
+    global: &GlobalArguments,
+    repository: &Repository,
+    options: &PruneOptions,
+) -> Result<Report, Failure> {
+    let control = super::backup::watch()?;
+    let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
+    let say = |estimate: &PruneEstimate| {
+        eprintln!(
+            "{} of {} packs go: {} of {}, {} of them copied together first",
+            estimate.condemned_packs,
+            estimate.packs,
+            bytes(estimate.condemned_bytes),
+            bytes(estimate.pack_bytes),
+            bytes(estimate.copied_bytes)
+        );
+    };
+    let report = repository
+        .prune(options, &mut |stage| {
+            if let PruneStage::Planned(estimate) = &stage {
+                say(estimate);
+            }
+            show(&control, stage);
+        })
+        .map_err(MoverError::from)?;
+    Ok(Report::from(&report))
+}
+
+fn show(control: &Control, stage: PruneStage) {
+    control.set_stage(match stage {
+        PruneStage::Marking | PruneStage::Planned(_) | PruneStage::Settling => Stage::Scanning,
+        PruneStage::Copying(..) => Stage::Transferring,
+        PruneStage::Indexing | PruneStage::Sweeping => Stage::Finishing,
+    });
+}
+
+impl Report {
+    pub(super) fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        if self.dry_run {
+            return writeln!(
+                out,
+                "{} of {} packs would go, {} would be freed; {} of {} are needed",
+                self.condemned_packs,
+                self.packs,
+                bytes(self.to_free_bytes),
+                bytes(self.live_bytes),
+                bytes(self.pack_bytes)
+            );
+        }
+        if self.waiting_sessions > 0 {
+            return writeln!(
+                out,
+                "{} backups or restores are still at work and have not answered; nothing was deleted yet, the next prune goes on",
+                self.waiting_sessions
+            );
+        }
+        if self.spared_packs > 0 {
+            writeln!(
+                out,
+                "{} damaged packs that are still needed were left; `longshore check --read-data` says more",
+                self.spared_packs
+            )?;
+        }
+        writeln!(
+            out,
+            "{} packs and {} objects in all deleted, {} freed",
+            self.deleted_packs,
+            self.deleted_objects,
+            bytes(self.freed_bytes)
+        )
+    }
+}
+
+impl From<&PruneEstimate> for Report {
+    fn from(estimate: &PruneEstimate) -> Self {
+        Self {
+            packs: estimate.packs,
+            pack_bytes: estimate.pack_bytes,
+            live_bytes: estimate.live_bytes,
+            condemned_packs: estimate.condemned_packs,
+            condemned_bytes: estimate.condemned_bytes,
+            to_copy_bytes: estimate.copied_bytes,
+            to_free_bytes: estimate.freed_bytes(),
+            forgotten_snapshots: estimate.forgotten_snapshots,
+            open_sessions: estimate.open_sessions,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&PruneReport> for Report {
+    fn from(report: &PruneReport) -> Self {
+        Self {
+            plan: report.plan,
+            copied_bytes: report.copied_bytes,
+            deleted_packs: report.deleted_packs,
+            deleted_bytes: report.deleted_bytes,
+            deleted_objects: report.deleted_objects,
+            freed_bytes: report.deleted_bytes.saturating_sub(report.copied_bytes),
+            waiting_sessions: report.waiting_sessions,
+            spared_packs: report.spared_packs,
+            ..Self::from(&report.estimate)
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Prune: giving back the space of what no snapshot needs, while anybody writes and reads.
+//!
+//! ```text
+//!   take inventory ─► mark ─► choose ─► confirm ─► plan ─► settle ─► look again ─► copy out ─► index and result ─► sweep
+//!                                        │ dry run      ▲
+//!                                        ▼              └── a plan that an earlier prune left without result
+//! ```
+//! The protocol, and why it is safe, stands in `docs/concurrency.md`; the steps here carry its numbers.
+
+mod choose;
+mod copy;
+mod inventory;
+mod live;
+mod look;
+mod mark;
+mod result;
+mod sessions;
+mod settle;
+mod sweep;
+
+pub use choose::PrunePolicy;
+
+use crate::{RepoError, Repository, plans, record};
+use choose::{Choice, Why, choose};
+use copy::Copier;
+use inventory::Inventory;
+use jiff::Timestamp;
+use longshore_format::{
+    names::{self, PlanObject},
+    prune::{CONDEMNED_MAX, Plan},
+    sealed::RecordKind,
+    session::PackList,
+};
+use longshore_store::Class as StoreClass;
+use mark::Marks;
+use settle::Settled;
+use std::{collections::HashSet, time::Duration};
+
+/// How to prune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// What is chosen.
+    pub policy: PrunePolicy,
+    /// How long to wait for sessions that have not acknowledged the plan. The plan stays, and the next prune goes on with it.
+    pub patience: Duration,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self { policy: PrunePolicy::default(), patience: Duration::from_secs(3600) }
+    }
+}
+
+/// What prune is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PruneStage {
+    /// Listing and walking everything that must stay.
+    Marking,
+    /// This is what it will do.
+    Planned(PruneEstimate),
+    /// Waiting for sessions.
+    Settling,
+    /// Copying out of condemned packs: done, of how many.
+    Copying(usize, usize),
+    /// Writing the index anew.
+    Indexing,
+    /// Deleting.
+    Sweeping,
+}
+
+/// What a prune would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PruneEstimate {
+    /// All packs, and their bytes.
+    pub packs: u64,
+    /// Their bytes.
+    pub pack_bytes: u64,
+    /// Bytes of frames that must stay.
+    pub live_bytes: u64,
+    /// Packs that go.
+    pub condemned_packs: u64,
+    /// Their bytes.
+    pub condemned_bytes: u64,
+    /// Bytes that are copied out of them first.
+    pub copied_bytes: u64,
+    /// Records of forgotten snapshots that go.
+    pub forgotten_snapshots: u64,
+    /// Sessions that are not over: what they own is not touched.
+    pub open_sessions: u64,
+}
+
+impl PruneEstimate {
+    /// Bytes of packs that come back.
+    pub fn freed_bytes(&self) -> u64 {
+        self.condemned_bytes.saturating_sub(self.copied_bytes)
+    }
+}
+
+/// What a prune did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PruneReport {
+    /// What it set out to do. Empty if it only finished the plan of an earlier one.
+    pub estimate: PruneEstimate,
+    /// The number of the plan; 0 if there was nothing to do.
+    pub plan: u64,
+    /// Packs that were deleted.
+    pub deleted_packs: u64,
+    /// Their bytes.
+    pub deleted_bytes: u64,
+    /// Objects of all kinds that were deleted.
+    pub deleted_objects: u64,
+    /// Bytes that were copied out of condemned packs.
+    pub copied_bytes: u64,
+    /// Sessions that did not answer in time; if there are any, nothing was deleted, and the next prune goes on.
+    pub waiting_sessions: usize,
+    /// Condemned packs of which something could not be copied. They were left.
+    pub spared_packs: u64,
+}
+
+/// What is to be condemned, confirmed by the packs' own trailers.
+struct Prepared {
+    inventory: Inventory,
+    marks: Marks,
+    condemned: PackList,
+    estimate: PruneEstimate,
+}
+
+/// What of a choice was confirmed.
+#[derive(Default)]
+struct Confirmation {
+    condemned: PackList,
+    bytes: u64,
+    live_bytes: u64,
+    unindexed_live_bytes: u64,
+}
+
+/// So many segments of level 0 are worth merging even if nothing else is to do: each costs every reader a request.
+const LEVEL_0_MANY: usize = 64;
+
+/// If more than one live byte in this many is in no index, the index is broken, and prune is no way to mend it.
+const UNINDEXED_SHARE_MAX: u64 = 8;
+
+impl Repository {
+    /// Says what [`Self::prune`] would do. Writes nothing.
+    pub fn plan_prune(
+        &self,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneEstimate, RepoError> {
+        progress(PruneStage::Marking);
+        Ok(self.prepare(options)?.estimate)
+    }
+
+    /// Deletes what no snapshot needs. Needs maintenance's key ([`crate::Class::NoAuthority`]).
+    pub fn prune(
+        &self,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneReport, RepoError> {
+        self.require_authority()?;
+        let (newest, finished) = plans::newest_numbers(&self.io)?;
+        if newest > finished {
+            let report = self.finish_plan(newest, options, progress)?;
+            if report.waiting_sessions > 0 {
+                return Ok(report);
+            }
+        }
+        progress(PruneStage::Marking);
+        let prepared = self.prepare(options)?;
+        if !prepared.has_work(self)? {
+            // What sessions that are over have left may go at any time.
+            let swept = self.sweep_sessions(&prepared.inventory.look)?;
+            let estimate = prepared.estimate;
+            return Ok(PruneReport { estimate, deleted_objects: swept, ..PruneReport::default() });
+        }
+        let number = prepared.inventory.view.newest + 1;
+        if prepared.inventory.view.is_open() {
+            // Another prune has begun meanwhile; its plan is finished together.
+            return self.finish_plan(prepared.inventory.view.newest, options, progress);
+        }
+        let plan = Plan { number, created_at: Timestamp::now(), condemned: prepared.condemned };
+        if !self.create_plan(&plan)? {
+            return self.finish_plan(number, options, progress);
+        }
+        progress(PruneStage::Planned(prepared.estimate));
+        let mut report = self.execute(&plan, prepared.inventory, prepared.marks, options, progress)?;
+        report.estimate = prepared.estimate;
+        Ok(report)
+    }
+
+    /// P2 and the choice of P3.
+    fn prepare(&self, options: &PruneOptions) -> Result<Prepared, RepoError> {
+        let inventory = Inventory::take(self)?;
+        let marks = Marks::of(self, &inventory)?;
+        let uses = marks.usage(self, &inventory)?;
+        let choice = choose(&uses, &inventory.view.condemned, options.policy);
+        let confirmed = self.confirm(&choice, &inventory, &marks)?;
+        let estimate = PruneEstimate {
+            packs: uses.len() as u64,
+            pack_bytes: uses.values().map(|used| used.size_bytes).sum(),
+            live_bytes: uses.values().map(|used| used.live_bytes).sum(),
+            condemned_packs: confirmed.condemned.len() as u64,
+            condemned_bytes: confirmed.bytes,
+            copied_bytes: confirmed.live_bytes,
+            forgotten_snapshots: inventory.look.disposable().len() as u64,
+            open_sessions: inventory.look.sessions.len() as u64,
+        };
+        if confirmed.unindexed_live_bytes > estimate.live_bytes / UNINDEXED_SHARE_MAX {
+            return Err(RepoError::IndexIncomplete { bytes: confirmed.unindexed_live_bytes });
+        }
+        Ok(Prepared { inventory, marks, condemned: confirmed.condemned, estimate })
+    }
+
+    /// Keeps of a choice what the packs' own trailers confirm: none that an open session owns, and none as dead that is not.
+    fn confirm(
+        &self,
+        choice: &Choice,
+        inventory: &Inventory,
+        marks: &Marks,
+    ) -> Result<Confirmation, RepoError> {
+        let owners: HashSet<_> = inventory.look.sessions.iter().map(|session| session.id).collect();
+        let mut out = Confirmation::default();
+        let mut candidates = choice.all();
+        candidates.truncate(CONDEMNED_MAX);
+        let packs: Vec<_> = candidates.iter().map(|(pack, _)| *pack).collect();
+        let trailers = marks.confirm(self, &packs)?;
+        for (pack, why) in candidates {
+            let trailer = trailers.get(&pack);
+            let is_owned = trailer.is_some_and(|trailer| owners.contains(&trailer.session));
+            let live_bytes = trailer.map_or(0, |trailer| trailer.live_bytes);
+            let goes = match why {
+                Why::Condemned => true,
+                Why::Dead => trailer.is_some() && !is_owned && live_bytes == 0,
+                Why::Wasteful | Why::Unindexed => trailer.is_some() && !is_owned,
+            };
+            if !goes {
+                continue;
+            }
+            out.condemned.push(pack.0, pack.1);
+            out.bytes += inventory.packs.get(&pack).copied().unwrap_or_default();
+            out.live_bytes += live_bytes;
+            if why == Why::Unindexed {
+                out.unindexed_live_bytes += live_bytes;
+            }
+        }
+        Ok(out)
+    }
+
+    /// False if the number is taken.
+    fn create_plan(&self, plan: &Plan) -> Result<bool, RepoError> {
+        let name = names::plan(plan.number, PlanObject::Plan);
+        let plain = plan.encode().map_err(RepoError::format(&name))?;
+        let sealed = record::seal(&self.keys, RecordKind::Plan, &name, &plain)?;
+        match self.io.create(&name, sealed) {
+            Ok(()) => Ok(true),
+            Err(RepoError::Store { source }) if source.class() == StoreClass::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes on with a plan that is there (P1).
+    fn finish_plan(
+        &self,
+        number: u64,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneReport, RepoError> {
+        progress(PruneStage::Marking);
+        let plan = plans::read_plan(&self.io, &self.keys, number)?;
+        let inventory = Inventory::take(self)?;
+        let marks = Marks::of(self, &inventory)?;
+        self.execute(&plan, inventory, marks, options, progress)
+    }
+
+    /// P4 to P8.
+    fn execute(
+        &self,
+        plan: &Plan,
+        inventory: Inventory,
+        mut marks: Marks,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneReport, RepoError> {
+        let mut report = PruneReport { plan: plan.number, ..PruneReport::default() };
+        progress(PruneStage::Settling);
+        self.require_newest(plan.number)?;
+        self.index.adopt(&plans::PlanView::load(&self.io, &self.keys)?)?;
+        let look = match settle::settle(self, plan.number, options.patience)? {
+            Settled::All(look) => look,
+            Settled::Waiting(count) => {
+                report.waiting_sessions = count;
+                return Ok(report);
+            }
+        };
+        marks.add(self, &look)?;
+        let used = sessions::packs_used(self, &look.sessions, plan.number)?;
+        let total = plan.condemned.len();
+        let mut done = 0;
+        progress(PruneStage::Copying(0, total));
+        let copied = Copier::new(self, &marks, used, plan.number)?.run(plan.condemned.iter(), &mut || {
+            done += 1;
+            progress(PruneStage::Copying(done, total));
+        })?;
+        report.copied_bytes = copied.bytes;
+        report.spared_packs = copied.spared.len() as u64;
+        progress(PruneStage::Indexing);
+        let result = self.write_result(plan, &look)?;
+        progress(PruneStage::Sweeping);
+        report.waiting_sessions = settle::wait_for_checks(self, plan.number, options.patience)?;
+        if report.waiting_sessions > 0 {
+            return Ok(report);
+        }
+        std::thread::sleep(Duration::from_secs(self.config.reader_grace_seconds.into()));
+        self.require_newest(plan.number)?;
+        let swept = self.sweep(plan, &result, &look, &inventory.packs, &copied.spared)?;
+        report.deleted_packs = swept.packs;
+        report.deleted_bytes = swept.pack_bytes;
+        report.deleted_objects = swept.objects;
+        Ok(report)
+    }
+
+    /// Only the newest plan counts. Who was paused and finds a newer one has nothing more to do.
+    fn require_newest(&self, number: u64) -> Result<(), RepoError> {
+        match plans::newest_numbers(&self.io)?.0 {
+            newest if newest == number => Ok(()),
+            _ => Err(RepoError::Overtaken),
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether a plan would change anything worth its waiting.
+    fn has_work(&self, repository: &Repository) -> Result<bool, RepoError> {
+        let has_waste = !self.condemned.is_empty() || !self.inventory.look.disposable().is_empty();
+        Ok(has_waste || repository.index.level_0_count()? >= LEVEL_0_MANY)
+    }
+}

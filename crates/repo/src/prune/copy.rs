@@ -1,0 +1,246 @@
+//! Copying out of condemned packs what is still needed (P6).
+
+use super::mark::Marks;
+use crate::{
+    Class, RepoError, Repository,
+    frame::{FrameReader, FrameWriter},
+    pack::{self, PackBuilder},
+    session::{BackupOptions, Uploads},
+};
+use longshore_crypto::random_bytes;
+use longshore_format::{
+    Location, PackId, Place,
+    hint::HintPlace,
+    names::{self, PackKind},
+    node::{Node, NodeParts},
+    pack::PACK_BYTES_MAX,
+};
+use std::collections::{HashMap, HashSet};
+
+/// Copied chunks whose new places are remembered, so that copied nodes point to them; beyond it the index is asked.
+const MOVED_MAX: usize = 256 << 10;
+
+/// Moves frames into packs of its own.
+pub(super) struct Copier<'r> {
+    repository: &'r Repository,
+    marks: &'r Marks,
+    /// Packs of which everything is needed, whatever is live: a session said that it used them.
+    whole: HashSet<(PackKind, PackId)>,
+    uploads: Uploads,
+    session: [u8; 16],
+    writer: FrameWriter,
+    open: HashMap<PackKind, PackBuilder>,
+    pack_number_next: u64,
+    moved: HashMap<[u8; 32], Location>,
+    copied: Copied,
+}
+
+/// What was copied, and what could not be.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    pub(super) bytes: u64,
+    /// Packs of which something needed cannot be read: they are left, so that whoever mends them finds them.
+    pub(super) spared: HashSet<PackId>,
+}
+
+/// A pack in memory, proven to be what its name says.
+struct Loaded {
+    kind: PackKind,
+    id: PackId,
+    bytes: Vec<u8>,
+    trailer: longshore_format::pack::PackTrailer,
+    key: longshore_crypto::SealKey,
+}
+
+impl<'r> Copier<'r> {
+    pub(super) fn new(
+        repository: &'r Repository,
+        marks: &'r Marks,
+        whole: HashSet<(PackKind, PackId)>,
+        plan: u64,
+    ) -> Result<Self, RepoError> {
+        let (io, keys, index) = (repository.io.clone(), repository.keys.clone(), repository.index.clone());
+        Ok(Self {
+            repository,
+            marks,
+            whole,
+            uploads: Uploads::new(io, keys, index, BackupOptions::default(), plan),
+            session: random_bytes()?,
+            writer: FrameWriter::new(repository.config.compression_level)?,
+            open: HashMap::new(),
+            pack_number_next: 0,
+            moved: HashMap::new(),
+            copied: Copied::default(),
+        })
+    }
+
+    /// Copies what is needed of these packs, chunks before the nodes that point to them, and says how much that
+    /// was. When it returns, the copies are durable and indexed.
+    pub(super) fn run(
+        mut self,
+        packs: impl Iterator<Item = (PackKind, PackId)>,
+        progress: &mut dyn FnMut(),
+    ) -> Result<Copied, RepoError> {
+        let mut packs: Vec<_> = packs.collect();
+        packs.sort_by_key(|(kind, _)| *kind);
+        let nodes_from = packs.partition_point(|(kind, _)| *kind == PackKind::Data);
+        for (number, (kind, id)) in packs.into_iter().enumerate() {
+            if number == nodes_from {
+                self.finish_packs()?;
+            }
+            match self.copy_pack(kind, id) {
+                Ok(()) => {}
+                Err(error) if error.class() != Class::Corrupt => return Err(error),
+                Err(error) => {
+                    let (pack, error) = (names::pack(kind, id), crate::error::chain(&error));
+                    tracing::warn!(%pack, %error, "a damaged pack that is still needed is left where it is");
+                    self.copied.spared.insert(id);
+                }
+            }
+            progress();
+        }
+        self.finish_packs()?;
+        self.uploads.wait_all()?;
+        self.uploads.write_index()?;
+        Ok(self.copied)
+    }
+
+    fn copy_pack(&mut self, kind: PackKind, id: PackId) -> Result<(), RepoError> {
+        let name = names::pack(kind, id);
+        let needs_all = self.whole.contains(&(kind, id));
+        let trailer = match pack::read_trailer(&self.repository.io, &self.repository.keys, kind, &name) {
+            Ok((_, trailer)) => trailer,
+            // Another prune is further: its result is there, and it has begun to delete.
+            Err(RepoError::Store { source }) if source.class() == longshore_store::Class::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut needed = Vec::new();
+        for (slot, frame) in trailer.entries.iter().enumerate() {
+            if (needs_all || self.marks.is_live(&frame.id)) && !self.has_kept_copy(kind, &frame.id)? {
+                needed.push(slot);
+            }
+        }
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let loaded = self.load(kind, id)?;
+        let mut reader = FrameReader::new()?;
+        for slot in needed {
+            self.copy_frame(&loaded, slot, &mut reader)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a copy outside of condemned packs was just read and proven. What the index says is not believed: a mover writes it.
+    fn has_kept_copy(&self, kind: PackKind, id: &[u8; 32]) -> Result<bool, RepoError> {
+        if self.moved.contains_key(id) {
+            return Ok(true);
+        }
+        let Some(place) = self.repository.index.find(kind, id)? else { return Ok(false) };
+        match self.repository.prove_frame(kind, id, place) {
+            Ok(()) => Ok(true),
+            Err(error) if error.class().is_transient() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn load(&self, kind: PackKind, id: PackId) -> Result<Loaded, RepoError> {
+        let name = names::pack(kind, id);
+        let bytes = self.repository.io.get(&name, PACK_BYTES_MAX)?.to_vec();
+        let (footer, key) = pack::open_footer(&self.repository.keys, kind, &name, &bytes)?;
+        let wrong = || RepoError::WrongContent { object: name.clone() };
+        let sealed_end = bytes.len() - longshore_format::pack::FOOTER_BYTES;
+        let sealed = bytes.get(footer.trailer_offset_bytes as usize..sealed_end).ok_or_else(wrong)?;
+        let trailer = pack::open_trailer(&self.repository.keys, &name, &footer, &key, sealed)?;
+        Ok(Loaded { kind, id, bytes, trailer, key })
+    }
+
+    fn copy_frame(&mut self, pack: &Loaded, slot: usize, reader: &mut FrameReader) -> Result<(), RepoError> {
+        let name = names::pack(pack.kind, pack.id);
+        let wrong = || RepoError::WrongContent { object: name.clone() };
+        let offset: u32 = pack.trailer.entries[..slot].iter().map(|frame| frame.length_bytes).sum();
+        let frame = &pack.trailer.entries[slot];
+        let place = Place {
+            pack: pack.id,
+            slot: slot as u16,
+            offset_bytes: offset,
+            length_bytes: frame.length_bytes,
+        };
+        let from = offset as usize;
+        let sealed = pack.bytes.get(from..from + frame.length_bytes as usize).ok_or_else(wrong)?;
+        let mut sealed = sealed.to_vec();
+        let plain =
+            self.repository.open_frame(pack.kind, &frame.id, place, &pack.key, &mut sealed, reader)?;
+        let plain = match pack.kind {
+            PackKind::Data if self.repository.keys.chunk_id(plain).0 == frame.id => plain.to_vec(),
+            PackKind::Meta => self.moved_node(&frame.id, plain, pack.id)?,
+            PackKind::Data => return Err(wrong()),
+        };
+        self.append(pack.kind, &frame.id, &plain)
+    }
+
+    /// A node with its hints set right; its canonical part, and so its id, stays.
+    fn moved_node(&self, id: &[u8; 32], plain: &[u8], own_pack: PackId) -> Result<Vec<u8>, RepoError> {
+        let object = || format!("node {}", longshore_format::NodeId(*id));
+        let parts = NodeParts::split(plain).map_err(RepoError::format(&object()))?;
+        if &self.repository.keys.node_id(parts.canonical).0 != id {
+            return Err(RepoError::WrongContent { object: object() });
+        }
+        let node = Node::decode(&parts, Some(own_pack)).map_err(RepoError::format(&object()))?;
+        let references = node.references();
+        let hints: Vec<HintPlace> = references.iter().map(|(id, old)| self.hint(id, *old)).collect();
+        Ok(NodeParts::join(parts.canonical, &hints))
+    }
+
+    fn hint(&self, id: &[u8; 32], old: Location) -> HintPlace {
+        let location = self.moved.get(id).copied().unwrap_or(old);
+        match location {
+            Location::Stored(place) if self.repository.index.is_condemned(place.pack) => HintPlace::Unknown,
+            Location::Stored(place) => HintPlace::Stored(place),
+            Location::Open { pack_number, slot, offset_bytes, length_bytes } => {
+                let place = |pack| Place { pack, slot, offset_bytes, length_bytes };
+                self.uploads
+                    .finished(pack_number)
+                    .map_or(HintPlace::Unknown, |pack| HintPlace::Stored(place(pack)))
+            }
+            Location::Unknown => HintPlace::Unknown,
+        }
+    }
+
+    fn append(&mut self, kind: PackKind, id: &[u8; 32], plain: &[u8]) -> Result<(), RepoError> {
+        let target = self.repository.config.pack_bytes as usize;
+        if self.open.get(&kind).is_some_and(|open| !open.has_room(plain.len(), target)) {
+            self.finish_pack(kind)?;
+        }
+        if !self.open.contains_key(&kind) {
+            let number = self.pack_number_next;
+            self.pack_number_next += 1;
+            let keys = &self.repository.keys;
+            self.open.insert(kind, PackBuilder::new(keys, kind, number, self.session, target + (64 << 10))?);
+        }
+        let Some(open) = self.open.get_mut(&kind) else { return Ok(()) };
+        let slot = open.append(&self.repository.keys, &mut self.writer, id, plain)?;
+        self.copied.bytes += u64::from(slot.length_bytes);
+        if self.moved.len() < MOVED_MAX {
+            let location = Location::Open {
+                pack_number: open.number,
+                slot: slot.slot,
+                offset_bytes: slot.offset_bytes,
+                length_bytes: slot.length_bytes,
+            };
+            self.moved.insert(*id, location);
+        }
+        Ok(())
+    }
+
+    fn finish_packs(&mut self) -> Result<(), RepoError> {
+        PackKind::ALL.into_iter().try_for_each(|kind| self.finish_pack(kind))
+    }
+
+    fn finish_pack(&mut self, kind: PackKind) -> Result<(), RepoError> {
+        match self.open.remove(&kind) {
+            Some(open) if !open.is_empty() => self.uploads.submit(open.finish(&self.repository.keys)?),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What is live, and how much of each pack.
+
+use super::{
+    inventory::Inventory,
+    live::LiveIds,
+    look::Look,
+    sessions::{self, SessionState},
+};
+use crate::{
+    RepoError, Repository,
+    parallel::{self, AT_ONCE},
+    snapshots::{self, AtKey},
+    walk::{SeenNodes, Visitor},
+};
+use longshore_format::{
+    Location, NodeRef, PackId, SessionId,
+    names::{self, PackKind, SnapshotKey},
+};
+use std::collections::{HashMap, HashSet};
+
+/// The least bytes that a chunk takes on average; decides only how much memory the set of live ids gets.
+const CHUNK_BYTES_LEAST: u64 = 4 << 10;
+
+/// All ids that must stay, as far as was looked.
+pub(super) struct Marks {
+    live: LiveIds,
+    seen: SeenNodes,
+    roots: HashSet<SnapshotKey>,
+}
+
+/// How much of a pack is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PackUse {
+    pub(super) size_bytes: u64,
+    pub(super) live_bytes: u64,
+    /// No segment lists it: the index says nothing about it.
+    pub(super) is_indexed: bool,
+}
+
+/// A pack as its own trailer has it.
+pub(super) struct Confirmed {
+    pub(super) session: SessionId,
+    pub(super) live_bytes: u64,
+}
+
+impl Visitor for Marks {
+    fn node(&self, node: &NodeRef) {
+        self.live.insert(&node.id.0);
+    }
+
+    fn chunk(&self, id: &[u8; 32], _: Location) {
+        self.live.insert(id);
+    }
+
+    fn broken(&self, node: &NodeRef, error: RepoError) -> Result<(), RepoError> {
+        if error.class().is_transient() {
+            return Err(error);
+        }
+        Err(RepoError::Undecidable { object: format!("node {}", node.id), source: Box::new(error) })
+    }
+}
+
+impl Marks {
+    /// Walks everything that must stay: snapshots, and what sessions that are not over read, build on or have finished.
+    pub(super) fn of(repository: &Repository, inventory: &Inventory) -> Result<Self, RepoError> {
+        let stored_bytes: u64 = inventory.packs.values().sum();
+        let live = LiveIds::for_ids(stored_bytes / CHUNK_BYTES_LEAST)?;
+        let mut marks = Self { live, seen: SeenNodes::new(), roots: HashSet::new() };
+        let snapshots = inventory.look.snapshots.iter();
+        marks.roots.extend(snapshots.clone().map(|snapshot| snapshot.key));
+        let roots = snapshots.filter_map(|snapshot| snapshot.record.content.root()).collect();
+        repository.walk(roots, &marks.seen, &marks)?;
+        marks.add_sessions(repository, &inventory.look.sessions)?;
+        Ok(marks)
+    }
+
+    /// Adds what another look found.
+    pub(super) fn add(&mut self, repository: &Repository, look: &Look) -> Result<(), RepoError> {
+        for snapshot in &look.snapshots {
+            if self.roots.insert(snapshot.key) {
+                let root = snapshot.record.content.root().into_iter().collect();
+                repository.walk(root, &self.seen, &*self)?;
+            }
+        }
+        self.add_sessions(repository, &look.sessions)
+    }
+
+    fn add_sessions(&mut self, repository: &Repository, sessions: &[SessionState]) -> Result<(), RepoError> {
+        for session in sessions {
+            let mut roots = sessions::progress_roots(repository, session)?;
+            if let Some(key) = session.snapshot()
+                && self.roots.insert(key)
+            {
+                roots.extend(root_of(repository, key)?);
+            }
+            repository.walk(roots, &self.seen, &*self)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_live(&self, id: &[u8; 32]) -> bool {
+        self.live.may_hold(id)
+    }
+
+    /// How much of each pack is live, by the index. The index decides nothing: whatever is to be condemned is confirmed by
+    /// its own trailer.
+    pub(super) fn usage(
+        &self,
+        repository: &Repository,
+        inventory: &Inventory,
+    ) -> Result<HashMap<(PackKind, PackId), PackUse>, RepoError> {
+        let mut uses: HashMap<_, _> = inventory
+            .packs
+            .iter()
+            .map(|(pack, size_bytes)| (*pack, PackUse { size_bytes: *size_bytes, ..PackUse::default() }))
+            .collect();
+        repository.index.each_pack(&mut |kind, pack, frames| {
+            let Some(pack) = uses.get_mut(&(kind, pack)) else { return };
+            // Two segments may list one pack; they say the same.
+            if std::mem::replace(&mut pack.is_indexed, true) {
+                return;
+            }
+            let live = frames.iter().filter(|frame| self.is_live(&frame.id));
+            pack.live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
+        })?;
+        Ok(uses)
+    }
+
+    /// Asks the trailers of packs; one that cannot be read is left out, and so is not touched.
+    pub(super) fn confirm(
+        &self,
+        repository: &Repository,
+        packs: &[(PackKind, PackId)],
+    ) -> Result<HashMap<(PackKind, PackId), Confirmed>, RepoError> {
+        let confirmed = parallel::map(packs, AT_ONCE, |(kind, id)| {
+            let name = names::pack(*kind, *id);
+            match crate::pack::read_trailer(&repository.io, &repository.keys, *kind, &name) {
+                Ok((_, trailer)) => {
+                    let live = trailer.entries.iter().filter(|frame| self.is_live(&frame.id));
+                    let live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
+                    Ok(Some(((*kind, *id), Confirmed { session: SessionId(trailer.session), live_bytes })))
+                }
+                Err(error) if error.class().is_transient() => Err(error),
+                Err(error) => {
+                    tracing::warn!(pack = %name, error = %crate::error::chain(&error), "a damaged pack is left as it is");
+                    Ok(None)
+                }
+            }
+        })?;
+        Ok(confirmed.into_iter().flatten().collect())
+    }
+}
+
+/// The root of a snapshot that a session builds on or reads. It is there as long as the session is not over; if it is not, it is
+/// not known what must stay.
+fn root_of(repository: &Repository, key: SnapshotKey) -> Result<Option<NodeRef>, RepoError> {
+    match snapshots::read_key(repository, key) {
+        Ok(AtKey::Snapshot(snapshot)) => Ok(snapshot.record.content.root()),
+        Ok(AtKey::Fence) => Ok(None),
+        Err(error) if error.class().is_transient() => Err(error),
+        Err(error) => {
+            Err(RepoError::Undecidable { object: names::snapshot(&key), source: Box::new(error) })
+        }
+    }
+}

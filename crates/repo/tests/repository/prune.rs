@@ -1,0 +1,241 @@
+//! Forget and prune: what goes, what stays, whatever happens at the same time.
+
+use crate::support::{
+    back_up, class, draft, noise, objects, open, password, pvc, restore, run_id, small_packs, COST,
+};
+use jiff::Timestamp;
+use longshore_repo::{
+    BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository, Snapshot,
+    store::Store,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Everything that is not needed goes, down to the last wasted byte.
+fn all() -> PruneOptions {
+    let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+    PruneOptions { policy, patience: Duration::from_secs(60) }
+}
+
+fn prune(repository: &Repository) -> PruneReport {
+    repository.prune(&all(), &mut |_| {}).unwrap()
+}
+
+fn forget(repository: &Repository, snapshot: &Snapshot) {
+    repository.forget(snapshot, "test", Timestamp::UNIX_EPOCH).unwrap();
+}
+
+fn sound(repository: &Repository) {
+    let report = repository.check(&CheckOptions { read_data: true }, &mut |_| {}).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.unindexed_packs, 0);
+}
+
+fn names(store: &Arc<dyn Store>) -> Vec<String> {
+    objects(store).into_keys().collect()
+}
+
+fn committed(repository: &Repository, source: &str, run: u128, volume: &[u8]) -> Snapshot {
+    let parent = repository.latest_of(repository.source_id(&pvc(source))).unwrap();
+    back_up(repository, source, run_id(run), volume, parent.as_ref()).unwrap().snapshot().clone()
+}
+
+#[test]
+fn when_all_is_forgotten_nothing_is_left() {
+    let (store, repository) = small_packs();
+    let empty = names(&store);
+    let volumes: Vec<Vec<u8>> = (0..3).map(|seed| noise(seed, 3 << 20)).collect();
+    for (run, volume) in volumes.iter().enumerate() {
+        forget(&repository, &committed(&repository, "db", run as u128, volume));
+    }
+    assert_eq!(repository.snapshots().unwrap(), []);
+    let report = prune(&open(&store).unwrap());
+    assert!(report.deleted_bytes > 9 << 20 && report.waiting_sessions == 0, "{report:?}");
+    let mut left = names(&store);
+    left.retain(|name| !empty.contains(name) && !name.starts_with("forget/"));
+    assert_eq!(left, ["gc/00000001/plan", "gc/00000001/result"], "tombstones and the newest plan stay");
+    assert_eq!(prune(&open(&store).unwrap()).plan, 0, "nothing to do, so no plan");
+}
+
+#[test]
+fn what_snapshots_share_stays_and_waste_is_copied_out() {
+    let (store, repository) = small_packs();
+    let first = noise(1, 6 << 20);
+    let mut second = first.clone();
+    second[2 << 20..4 << 20].copy_from_slice(&noise(2, 2 << 20));
+    let old = committed(&repository, "db", 1, &first);
+    let new = committed(&repository, "db", 2, &second);
+    let stored = |store: &Arc<dyn Store>| -> usize {
+        objects(store).iter().filter(|(name, _)| name.starts_with("data/")).map(|(_, body)| body.len()).sum()
+    };
+    let before = stored(&store);
+    forget(&repository, &old);
+    let estimate = repository.plan_prune(&all(), &mut |_| {}).unwrap();
+    assert_eq!(stored(&store), before, "a dry run deletes nothing");
+    let report = prune(&open(&store).unwrap());
+    let (after, freed) = (stored(&store), report.deleted_bytes - report.copied_bytes);
+    assert!(freed > 3 << 19 && report.copied_bytes > 0, "{report:?}");
+    assert!(after < (6 << 20) + (1 << 18), "{after} bytes for 6 MiB");
+    assert!(estimate.freed_bytes().abs_diff(freed) < 100_000, "said {estimate:?}, did {report:?}");
+    let repository = open(&store).unwrap();
+    sound(&repository);
+    assert!(restore(&repository, &new).unwrap() == second);
+    assert_eq!(class(repository.begin_reading(&old)), Class::Forgotten);
+    assert_eq!(prune(&repository).deleted_packs, 0, "the second prune finds nothing");
+}
+
+#[test]
+fn a_full_store_needs_no_room_to_be_pruned() {
+    let (store, repository) = small_packs();
+    let old = committed(&repository, "db", 1, &noise(1, 3 << 20));
+    let kept = committed(&repository, "other", 2, &noise(2, 3 << 20));
+    forget(&repository, &old);
+    let policy = PrunePolicy { max_copy_bytes: Some(0), ..all().policy };
+    let report = repository.prune(&PruneOptions { policy, ..all() }, &mut |_| {}).unwrap();
+    assert!(report.copied_bytes == 0 && report.deleted_bytes > 3 << 20, "{report:?}");
+    assert!(restore(&open(&store).unwrap(), &kept).unwrap() == noise(2, 3 << 20));
+}
+
+/// A session that is open owns what it wrote, and keeps its parent alive, though that was forgotten.
+#[test]
+fn an_open_session_keeps_its_packs_and_its_parent() {
+    let (store, repository) = short_limits();
+    let volume = noise(1, 3 << 20);
+    let parent = committed(&repository, "db", 1, &volume);
+    let source = repository.source_id(&pvc("db"));
+    let session =
+        repository.begin_backup(source, run_id(2), Some(&parent), BackupOptions::default()).unwrap();
+    let chunk = noise(9, 100_000);
+    session.put_chunk(&chunk, None).unwrap();
+    session.checkpoint().unwrap();
+    forget(&repository, &parent);
+    let other = open(&store).unwrap();
+    let report = prune(&other);
+    assert_eq!(report.plan, 0, "there is nothing that may go: {report:?}");
+    let reader = repository.open_volume(&parent).unwrap();
+    let writer = session.volume_writer(volume.len() as u64, Some(&reader));
+    writer.keep_span(0).unwrap();
+    let content = writer.finish().unwrap();
+    let second = session.commit(draft(pvc("db"), content)).unwrap();
+    let repository = open(&store).unwrap();
+    prune(&repository);
+    assert!(restore(&repository, second.snapshot()).unwrap() == volume);
+    sound(&repository);
+}
+
+/// What a session found in the index before a plan is carried over for it; afterwards it does not use the old place.
+#[test]
+fn a_session_that_uses_what_is_being_condemned_is_waited_for() {
+    let (store, repository) = short_limits();
+    let volume = noise(1, 3 << 20);
+    let old = committed(&repository, "db", 1, &volume);
+    let source = repository.source_id(&pvc("copy"));
+    let session = repository.begin_backup(source, run_id(2), None, BackupOptions::default()).unwrap();
+    forget(&repository, &old);
+    let pruned = std::thread::scope(|scope| {
+        // All of it is found in the index: nothing new is stored.
+        let writer = session.volume_writer(volume.len() as u64, None);
+        let runs = crate::support::split(&session, &volume);
+        assert_eq!(session.stats().new_bytes, 0);
+        let prune = scope.spawn(|| prune(&open(&store).unwrap()));
+        let report = prune.join().unwrap();
+        writer.put_span(0, &runs).unwrap();
+        let content = writer.finish().unwrap();
+        session.commit(draft(pvc("copy"), content)).unwrap();
+        report
+    });
+    assert!(pruned.deleted_packs > 0 && pruned.copied_bytes > 3 << 20, "{pruned:?}");
+    let repository = open(&store).unwrap();
+    let copy = repository.find_run(source, run_id(2)).unwrap().unwrap();
+    assert!(restore(&repository, &copy).unwrap() == volume);
+    prune(&repository);
+    sound(&repository);
+}
+
+/// A session that was killed is fenced after the silence limit; its run begins again as another attempt.
+#[test]
+fn a_silent_session_is_fenced_and_its_run_begins_again() {
+    let (store, repository) = short_limits();
+    let source = repository.source_id(&pvc("db"));
+    let volume = noise(1, 2 << 20);
+    let kept = committed(&repository, "other", 7, &noise(3, 1 << 20));
+    let zombie = open(&store).unwrap();
+    let session = zombie.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
+    crate::support::split(&session, &volume);
+    session.checkpoint().unwrap();
+    session.pause_for_tests();
+    let report = prune_until_done(&store);
+    assert!(report.deleted_packs > 0, "what the silent session stored is gone: {report:?}");
+    let writer = session.volume_writer(volume.len() as u64, None);
+    let content = writer.finish().unwrap();
+    assert_eq!(class(session.commit(draft(pvc("db"), content))), Class::Fenced);
+    let repository = open(&store).unwrap();
+    let again = back_up(&repository, "db", run_id(1), &volume, None).unwrap();
+    assert_eq!((again.snapshot().key.attempt, matches!(again, Committed::New(_))), (2, true));
+    prune(&repository);
+    assert!(restore(&repository, again.snapshot()).unwrap() == volume);
+    assert!(restore(&repository, &kept).unwrap() == noise(3, 1 << 20));
+    sound(&repository);
+}
+
+/// The key of a mover may not delete, in whatever words.
+#[test]
+fn a_forgotten_run_does_not_come_back() {
+    let (_, repository) = small_packs();
+    let volume = noise(1, 1 << 20);
+    let snapshot = committed(&repository, "db", 1, &volume);
+    forget(&repository, &snapshot);
+    forget(&repository, &snapshot);
+    prune(&repository);
+    assert_eq!(class(back_up(&repository, "db", run_id(1), &volume, None)), Class::Forgotten);
+}
+
+/// A reader's target stays until it has ended, although it was forgotten.
+#[test]
+fn a_restore_ends_well_though_its_snapshot_was_forgotten() {
+    let (store, repository) = small_packs();
+    let volume = noise(1, 3 << 20);
+    let snapshot = committed(&repository, "db", 1, &volume);
+    let reading = repository.begin_reading(&snapshot).unwrap();
+    forget(&repository, &snapshot);
+    prune(&open(&store).unwrap());
+    assert!(restore(&repository, &snapshot).unwrap() == volume);
+    drop(reading);
+    assert!(prune(&open(&store).unwrap()).deleted_bytes > 3 << 20);
+}
+
+/// A reader that did not announce itself finds what was copied out by its id.
+#[test]
+fn places_that_are_gone_are_found_by_id() {
+    let (store, repository) = small_packs();
+    let first = noise(1, 6 << 20);
+    let mut second = first.clone();
+    second[..4 << 20].copy_from_slice(&noise(2, 4 << 20));
+    let old = committed(&repository, "db", 1, &first);
+    let new = committed(&repository, "db", 2, &second);
+    let late = open(&store).unwrap();
+    assert!(restore(&late, &new).unwrap() == second);
+    forget(&repository, &old);
+    assert!(prune(&repository).copied_bytes > 0);
+    assert!(restore(&late, &new).unwrap() == second, "by an index that was read before the prune");
+}
+
+/// Limits of a second or two, so that silence can be waited for.
+fn short_limits() -> (Arc<dyn Store>, Repository) {
+    let store = longshore_repo::store::memory();
+    let limits = longshore_repo::TestLimits { pack_bytes: 1 << 20, silence_limit_seconds: 2 };
+    let repository = Repository::init_for_tests(store.clone(), &password(), COST, limits).unwrap();
+    (store, repository)
+}
+
+/// As `longshore prune` again and again: each run is done or waits.
+fn prune_until_done(store: &Arc<dyn Store>) -> PruneReport {
+    let mut sum = PruneReport::default();
+    for _ in 0..20 {
+        let report = prune(&open(store).unwrap());
+        sum.deleted_packs += report.deleted_packs;
+        if report.plan == 0 {
+            return sum;
+        }
+    }
+    panic!("prune never came to an end: {sum:?}");
+}
