@@ -15,6 +15,11 @@ pub struct RepositoryConfig {
     pub compression_level: i32,
     /// Chunk sizes, least, average and largest, of volumes and files.
     pub chunk_bytes: [u32; 3],
+    /// A session that gives no sign of life for so long is given up by prune.
+    pub silence_limit_seconds: u32,
+    /// Prune waits so long between the new index and deleting, for readers that cannot announce themselves.
+    #[serde(default)]
+    pub reader_grace_seconds: u32,
     /// The software that wrote the revision.
     pub software: String,
 }
@@ -40,6 +45,9 @@ impl RepositoryConfig {
         let sizes_fit = least >= 4096 && least < average && average < most && most <= 4 << 20;
         if !sizes_fit || !(1 << 20..=32 << 20).contains(&config.pack_bytes) || most > config.pack_bytes {
             return Err(FormatError::Invalid { what: "configuration", why: "sizes out of bounds" });
+        }
+        if config.silence_limit_seconds == 0 {
+            return Err(FormatError::Invalid { what: "configuration", why: "no silence limit" });
         }
         Ok(config)
     }

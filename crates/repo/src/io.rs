@@ -88,6 +88,18 @@ impl Io {
         self.wait(async move { store.get_tail(&name, length_bytes).await })
     }
 
+    /// Deletes an object; one that is not there is success.
+    pub(crate) fn delete(&self, name: &str) -> Result<(), RepoError> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        self.wait(async move { store.delete(&name).await })
+    }
+
+    /// Length and time of an object.
+    pub(crate) fn info(&self, name: &str) -> Result<ObjectInfo, RepoError> {
+        let (store, name) = (self.store.clone(), name.to_owned());
+        self.wait(async move { store.info(&name).await })
+    }
+
     /// All objects under a prefix, sorted by name.
     pub(crate) fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, RepoError> {
         let (store, prefix) = (self.store.clone(), prefix.to_owned());

@@ -47,7 +47,7 @@ pub use longshore_format::{
 };
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
-pub use open::{Opened, Repository};
+pub use open::{Opened, Repository, TestLimits};
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;

@@ -13,7 +13,7 @@ use longshore_format::{
     config::RepositoryConfig,
     header::{HEADER_BYTES, RepositoryHeader},
     names,
-    sealed::{ENVELOPE_HEAD_BYTES, RECORD_BYTES_MAX, RecordKind},
+    sealed::RecordKind,
     slot::{KdfCost, KeySlot, SLOT_BYTES_MAX},
     snapshot::SourceIdentity,
 };
@@ -28,8 +28,23 @@ pub(crate) const PACK_BYTES: u32 = 16 << 20;
 const COMPRESSION_LEVEL: i32 = 2;
 /// Slots that are tried at most; each try costs a key derivation.
 const SLOTS_TRIED_MAX: usize = 32;
-/// Largest sealed record object.
-pub(crate) const RECORD_OBJECT_BYTES_MAX: u64 = (RECORD_BYTES_MAX + ENVELOPE_HEAD_BYTES) as u64;
+
+/// Half an hour: a machine that is suspended or cut off for less loses no work.
+const SILENCE_LIMIT_SECONDS: u32 = 1800;
+
+/// Limits that tests set otherwise than everybody else.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct TestLimits {
+    pub pack_bytes: u32,
+    pub silence_limit_seconds: u32,
+}
+
+impl Default for TestLimits {
+    fn default() -> Self {
+        Self { pack_bytes: PACK_BYTES, silence_limit_seconds: SILENCE_LIMIT_SECONDS }
+    }
+}
 
 /// How [`Repository::open_or_init_empty`] came to its repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,22 +77,22 @@ impl Repository {
         if read_header(&io)?.is_some() {
             return Err(RepoError::AlreadyInitialised { location: io.store().describe() });
         }
-        match create(&io, password, cost, PACK_BYTES)? {
+        match create(&io, password, cost, TestLimits::default())? {
             Some(repository) => Ok(repository),
             None => Err(RepoError::AlreadyInitialised { location: io.store().describe() }),
         }
     }
 
-    /// [`Self::init`] with smaller packs, so that tests meet many of them in little data.
+    /// [`Self::init`] with other limits, so that tests meet many packs in little data and need not wait long.
     #[doc(hidden)]
-    pub fn init_with_pack_bytes(
+    pub fn init_for_tests(
         store: Arc<dyn Store>,
         password: &Secret,
         cost: KdfCost,
-        pack_bytes: u32,
+        limits: TestLimits,
     ) -> Result<Self, RepoError> {
         let io = Arc::new(Io::new(store)?);
-        let made = create(&io, password, cost, pack_bytes)?;
+        let made = create(&io, password, cost, limits)?;
         made.ok_or_else(|| RepoError::AlreadyInitialised { location: io.store().describe() })
     }
 
@@ -100,7 +115,7 @@ impl Repository {
         if let Some(header) = read_header(&io)? {
             return Ok((open_with(io, header.id, password)?, Opened::Existing));
         }
-        if let Some(repository) = create(&io, password, cost, PACK_BYTES)? {
+        if let Some(repository) = create(&io, password, cost, TestLimits::default())? {
             return Ok((repository, Opened::Initialised));
         }
         let header =
@@ -121,6 +136,11 @@ impl Repository {
     /// The configuration that all writers follow.
     pub fn config(&self) -> &RepositoryConfig {
         &self.config
+    }
+
+    /// Whether the key that opened the repository may forget, prune and change keys.
+    pub fn can_maintain(&self) -> bool {
+        self.keys.can_maintain()
     }
 
     /// The id under which a source's snapshots stand.
@@ -163,7 +183,7 @@ fn create(
     io: &Arc<Io>,
     password: &Secret,
     cost: KdfCost,
-    pack_bytes: u32,
+    limits: TestLimits,
 ) -> Result<Option<Repository>, RepoError> {
     require_empty(io)?;
     let id = RepositoryId(random_bytes()?);
@@ -173,7 +193,9 @@ fn create(
     let sizes = ChunkSizes::STANDARD;
     let config = RepositoryConfig {
         format: FORMAT_VERSION,
-        pack_bytes,
+        pack_bytes: limits.pack_bytes,
+        silence_limit_seconds: limits.silence_limit_seconds,
+        reader_grace_seconds: 0,
         compression_level: COMPRESSION_LEVEL,
         chunk_bytes: [sizes.least as u32, sizes.average as u32, sizes.most as u32],
         software: crate::SOFTWARE.to_owned(),
@@ -214,7 +236,7 @@ fn open_with(io: Arc<Io>, id: RepositoryId, password: &Secret) -> Result<Reposit
     let newest = revisions.last().map(|object| object.name.clone());
     let name = newest
         .ok_or_else(|| RepoError::Incomplete { location: io.store().describe(), what: "configuration" })?;
-    let bytes = io.get(&name, RECORD_OBJECT_BYTES_MAX)?;
+    let bytes = io.get(&name, RecordKind::Config.object_bytes_max() as u64)?;
     let plain = record::open(&keys, RecordKind::Config, &name, &bytes)?;
     let config = RepositoryConfig::decode(&plain).map_err(RepoError::format(&name))?;
     Ok(assemble(io, keys, config))

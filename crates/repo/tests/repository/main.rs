@@ -8,6 +8,7 @@ mod golden;
 mod hostile;
 mod init;
 mod minio;
+mod prune;
 mod runs;
 mod support;
 mod tree;
