@@ -128,6 +128,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         | Reason::StoreFull
         | Reason::RepositoryForeign
         | Reason::WrongKey
+        | Reason::NoAuthority
         | Reason::RestorePointNotFound
         | Reason::RepositoryDamaged => Some(reason.advice()),
         _ => None,

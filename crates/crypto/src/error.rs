@@ -7,6 +7,8 @@ pub enum Class {
     WrongPassword,
     /// The bytes are not authentic.
     Corrupt,
+    /// The keys may read and add, but not do what maintenance does.
+    NoAuthority,
     /// The machine refused (memory, randomness).
     Machine,
 }
@@ -22,6 +24,18 @@ pub enum CryptoError {
     #[error("{what} is not authentic")]
     NotAuthentic {
         /// What was being opened.
+        what: &'static str,
+    },
+    /// Bytes that only maintenance may write do not carry its signature.
+    #[error("{what} is not signed by the repository's maintenance")]
+    NotSigned {
+        /// What was being opened.
+        what: &'static str,
+    },
+    /// Something that only maintenance may write was to be written with the keys of a mover.
+    #[error("the key in use is a mover's; a {what} needs a key with role maintenance")]
+    NoAuthority {
+        /// What was to be written.
         what: &'static str,
     },
     /// The keyset has no secret for this epoch.
@@ -56,7 +70,11 @@ impl CryptoError {
     pub fn class(&self) -> Class {
         match self {
             Self::WrongPassword => Class::WrongPassword,
-            Self::NotAuthentic { .. } | Self::UnknownEpoch { .. } | Self::Keyset { .. } => Class::Corrupt,
+            Self::NotAuthentic { .. }
+            | Self::NotSigned { .. }
+            | Self::UnknownEpoch { .. }
+            | Self::Keyset { .. } => Class::Corrupt,
+            Self::NoAuthority { .. } => Class::NoAuthority,
             Self::KeyDerivation { .. } | Self::Random | Self::Seal => Class::Machine,
         }
     }

@@ -1,4 +1,10 @@
-use crate::{CryptoError, Keyset, SecretKey, aead::SealKey, cut::KeyedCut, kdf};
+use crate::{
+    CryptoError, Keyset, SecretKey,
+    aead::SealKey,
+    cut::KeyedCut,
+    kdf,
+    maintenance::{record_message, verify},
+};
 use longshore_format::{ChunkId, NodeId, RepositoryId, SourceId, names::PackKind, sealed::RecordKind};
 use longshore_splitter::{ChunkSizes, FileSplitter, GearTable, VolumeSplitter};
 use std::sync::Arc;
@@ -20,8 +26,7 @@ impl Purpose {
             Self::Pack(PackKind::Data) => b"data",
             Self::Pack(PackKind::Meta) => b"meta",
             Self::Index => b"index",
-            Self::Record(RecordKind::Config) => b"config",
-            Self::Record(RecordKind::Snapshot) => b"snapshot",
+            Self::Record(kind) => kind.as_str().as_bytes(),
         }
     }
 }
@@ -140,5 +145,36 @@ impl RepositoryKeys {
     ) -> Result<SealKey, CryptoError> {
         let (key, expected) = self.object_key(purpose, epoch, salt)?;
         if &expected == commitment { Ok(key) } else { Err(CryptoError::NotAuthentic { what }) }
+    }
+
+    /// Whether records that only maintenance may write can be written with these keys.
+    pub fn can_maintain(&self) -> bool {
+        self.keyset.maintenance.is_some()
+    }
+
+    /// The signature of a record that only maintenance may write.
+    pub fn sign_record(&self, kind: RecordKind, name: &str, plain: &[u8]) -> Result<[u8; 64], CryptoError> {
+        let key = self.keyset.maintenance.as_ref();
+        let key = key.ok_or(CryptoError::NoAuthority { what: kind.as_str() })?;
+        Ok(key.sign(&record_message(self.repository, kind, name, plain)))
+    }
+
+    /// Requires a record's signature to be of the key that maintenance had in the epoch that sealed it.
+    pub fn verify_record(
+        &self,
+        kind: RecordKind,
+        name: &str,
+        plain: &[u8],
+        epoch: u32,
+        signature: &[u8; 64],
+    ) -> Result<(), CryptoError> {
+        let of_epoch = self.keyset.authorities.iter().rfind(|authority| authority.first_epoch <= epoch);
+        let authority = of_epoch.ok_or(CryptoError::UnknownEpoch { epoch })?;
+        verify(
+            kind.as_str(),
+            &authority.public,
+            &record_message(self.repository, kind, name, plain),
+            signature,
+        )
     }
 }

@@ -1,4 +1,10 @@
-use crate::{CryptoError, Secret, SecretKey, aead::SealKey, kdf, random_bytes};
+use crate::{
+    CryptoError, Secret, SecretKey,
+    aead::SealKey,
+    kdf,
+    maintenance::{Authority, MaintenanceKey},
+    random_bytes,
+};
 use longshore_format::{
     FormatError, RepositoryId, SlotId,
     bytes::{Put, Reader},
@@ -9,24 +15,40 @@ use zeroize::Zeroizing;
 const VERSION: u16 = 1;
 const EPOCHS_MAX: usize = 1024;
 
-/// All secrets of a repository: a root that decides ids and cuts for ever, and epochs that seal.
+/// All secrets of a repository: a root that decides ids and cuts for ever, epochs that seal, and, unless it is a mover's,
+/// the key that signs what only maintenance may write.
 #[derive(Clone, Debug)]
 pub struct Keyset {
     pub(crate) root: SecretKey,
     /// Epoch numbers ascending; the last one seals.
     pub(crate) epochs: Vec<(u32, SecretKey)>,
+    /// First epochs ascending; the first is the first of all epochs.
+    pub(crate) authorities: Vec<Authority>,
+    /// The private half of the last authority.
+    pub(crate) maintenance: Option<MaintenanceKey>,
 }
 
 impl Keyset {
     /// A keyset of fresh random secrets with one epoch.
     pub fn generate() -> Result<Self, CryptoError> {
-        Ok(Self { root: SecretKey::random()?, epochs: vec![(1, SecretKey::random()?)] })
+        let maintenance = MaintenanceKey::generate()?;
+        Ok(Self::first(SecretKey::random()?, SecretKey::random()?, maintenance))
+    }
+
+    fn first(root: SecretKey, epoch: SecretKey, maintenance: MaintenanceKey) -> Self {
+        let authorities = vec![Authority { first_epoch: 1, public: maintenance.public() }];
+        Self { root, epochs: vec![(1, epoch)], authorities, maintenance: Some(maintenance) }
+    }
+
+    /// What of the keyset a mover gets: everything but the key that signs.
+    pub fn to_mover(&self) -> Self {
+        Self { maintenance: None, ..self.clone() }
     }
 
     /// A keyset of chosen secrets, for golden files. Never for a real repository.
     #[doc(hidden)]
     pub fn for_tests(root: [u8; 32], epoch: [u8; 32]) -> Self {
-        Self { root: SecretKey(root), epochs: vec![(1, SecretKey(epoch))] }
+        Self::first(SecretKey(root), SecretKey(epoch), MaintenanceKey(SecretKey([4; 32])))
     }
 
     /// Wraps the keyset with a password for one repository.
@@ -67,13 +89,23 @@ impl Keyset {
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
         // Reserved in full, so that growing leaves no copy of a secret behind.
-        let mut out = Zeroizing::new(Vec::with_capacity(64 + self.epochs.len() * 36));
+        let mut out =
+            Zeroizing::new(Vec::with_capacity(128 + (self.epochs.len() + self.authorities.len()) * 36));
         out.put_u16(VERSION);
         out.put(&self.root.0);
         out.put_u32(self.epochs.len() as u32);
         for (number, secret) in &self.epochs {
             out.put_u32(*number);
             out.put(&secret.0);
+        }
+        out.put_u32(self.authorities.len() as u32);
+        for authority in &self.authorities {
+            out.put_u32(authority.first_epoch);
+            out.put(&authority.public);
+        }
+        out.put_u8(self.maintenance.is_some().into());
+        if let Some(key) = &self.maintenance {
+            out.put(&key.0.0);
         }
         out
     }
@@ -94,8 +126,21 @@ impl Keyset {
         if epochs.is_empty() {
             return Err(reader.invalid("no epoch"));
         }
+        let count = reader.count(EPOCHS_MAX, 36)?;
+        let mut authorities: Vec<Authority> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let authority = Authority { first_epoch: reader.u32()?, public: reader.array()? };
+            if authorities.last().is_some_and(|last| last.first_epoch >= authority.first_epoch) {
+                return Err(reader.invalid("authorities out of order"));
+            }
+            authorities.push(authority);
+        }
+        let maintenance = match reader.u8()? {
+            0 => None,
+            _ => Some(MaintenanceKey(SecretKey(reader.array()?))),
+        };
         reader.finish()?;
-        Ok(Self { root, epochs })
+        Ok(Self { root, epochs, authorities, maintenance })
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod kdf;
 mod keys;
 mod keyset;
+mod maintenance;
 mod secret;
 
 pub use aead::SealKey;

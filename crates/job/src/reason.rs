@@ -65,6 +65,8 @@ reasons! {
     RepositoryForeign => (1, false, "Choose an empty prefix, or the prefix of a Longshore repository."),
     /// The password does not open the repository.
     WrongKey => (12, false, "Use the password that the repository was made with."),
+    /// The key opens the repository but may only read and add, not forget, prune or change keys.
+    NoAuthority => (1, false, "Use a key with role maintenance."),
     /// The restore point is not in the repository.
     RestorePointNotFound => (4, false, "List what there is with `longshore snapshots`."),
     /// The requesting namespace may not restore this point.

@@ -106,6 +106,7 @@ fn repository_reason(error: &RepoError) -> Reason {
         Repo::Store(Store::Transient) => Reason::StoreUnavailable,
         Repo::Store(Store::Corrupt | Store::NotFound) | Repo::Corrupt => Reason::RepositoryDamaged,
         Repo::WrongPassword => Reason::WrongKey,
+        Repo::NoAuthority => Reason::NoAuthority,
         Repo::NoRepository => Reason::RepositoryNotFound,
         Repo::NotEmpty | Repo::AlreadyInitialised | Repo::Unsupported => Reason::RepositoryForeign,
         Repo::SnapshotNotFound => Reason::RestorePointNotFound,

@@ -14,6 +14,8 @@ pub enum Class {
     Unsupported,
     /// The password opens no key slot.
     WrongPassword,
+    /// The key may read and add, but not do what maintenance does.
+    NoAuthority,
     /// There is no repository here.
     NoRepository,
     /// There already is a repository here.
@@ -36,6 +38,7 @@ impl Class {
             Self::Corrupt => "Corrupt",
             Self::Unsupported => "Unsupported",
             Self::WrongPassword => "WrongPassword",
+            Self::NoAuthority => "NoAuthority",
             Self::NoRepository => "NoRepository",
             Self::AlreadyInitialised => "AlreadyInitialised",
             Self::NotEmpty => "NotEmpty",
@@ -205,6 +208,7 @@ impl RepoError {
             Self::Crypto { source } => match source.class() {
                 longshore_crypto::Class::WrongPassword => Class::WrongPassword,
                 longshore_crypto::Class::Corrupt => Class::Corrupt,
+                longshore_crypto::Class::NoAuthority => Class::NoAuthority,
                 longshore_crypto::Class::Machine => Class::Machine,
             },
             Self::NoRepository { .. } => Class::NoRepository,

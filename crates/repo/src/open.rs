@@ -13,7 +13,7 @@ use longshore_format::{
     config::RepositoryConfig,
     header::{HEADER_BYTES, RepositoryHeader},
     names,
-    sealed::{ENVELOPE_HEAD_BYTES, RECORD_BYTES_MAX, RecordKind},
+    sealed::RecordKind,
     slot::{KdfCost, KeySlot, SLOT_BYTES_MAX},
     snapshot::SourceIdentity,
 };
@@ -28,8 +28,6 @@ pub(crate) const PACK_BYTES: u32 = 16 << 20;
 const COMPRESSION_LEVEL: i32 = 2;
 /// Slots that are tried at most; each try costs a key derivation.
 const SLOTS_TRIED_MAX: usize = 32;
-/// Largest sealed record object.
-pub(crate) const RECORD_OBJECT_BYTES_MAX: u64 = (RECORD_BYTES_MAX + ENVELOPE_HEAD_BYTES) as u64;
 
 /// How [`Repository::open_or_init_empty`] came to its repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +121,11 @@ impl Repository {
         &self.config
     }
 
+    /// Whether the key that opened the repository may forget, prune and change keys.
+    pub fn can_maintain(&self) -> bool {
+        self.keys.can_maintain()
+    }
+
     /// The id under which a source's snapshots stand.
     pub fn source_id(&self, source: &SourceIdentity) -> SourceId {
         match source {
@@ -214,7 +217,7 @@ fn open_with(io: Arc<Io>, id: RepositoryId, password: &Secret) -> Result<Reposit
     let newest = revisions.last().map(|object| object.name.clone());
     let name = newest
         .ok_or_else(|| RepoError::Incomplete { location: io.store().describe(), what: "configuration" })?;
-    let bytes = io.get(&name, RECORD_OBJECT_BYTES_MAX)?;
+    let bytes = io.get(&name, RecordKind::Config.object_bytes_max() as u64)?;
     let plain = record::open(&keys, RecordKind::Config, &name, &bytes)?;
     let config = RepositoryConfig::decode(&plain).map_err(RepoError::format(&name))?;
     Ok(assemble(io, keys, config))

@@ -1,6 +1,6 @@
 //! Listing and finding snapshots.
 
-use crate::{RepoError, Repository, open::RECORD_OBJECT_BYTES_MAX, record};
+use crate::{RepoError, Repository, record};
 use longshore_format::{
     RunId, SourceId,
     names::{self, SnapshotKey},
@@ -93,7 +93,7 @@ impl Repository {
 /// Reads the record at a key.
 pub(crate) fn read(repository: &Repository, key: SnapshotKey) -> Result<Snapshot, RepoError> {
     let name = names::snapshot(&key);
-    let bytes = repository.io.get(&name, RECORD_OBJECT_BYTES_MAX)?;
+    let bytes = repository.io.get(&name, RecordKind::Snapshot.object_bytes_max() as u64)?;
     let plain = record::open(&repository.keys, RecordKind::Snapshot, &name, &bytes)?;
     let record = SnapshotRecord::decode(&plain).map_err(RepoError::format(&name))?;
     let stands_where_it_says = record.run == key.run

@@ -18,7 +18,12 @@ fn every_keyed_value_is_as_it_always_was() {
         let (key, commitment) = keys.object_key(purpose, 1, &[4; 32]).unwrap();
         let mut sealed = b"a piece of some length".to_vec();
         key.seal(7, b"bound to", &mut sealed, 0).unwrap();
-        line(name, format!("{} {}", hex::encode(commitment), hex::encode(sealed)));
+        line(&format!("seal-{name}"), format!("{} {}", hex::encode(commitment), hex::encode(sealed)));
+    }
+    for kind in [RecordKind::Config, RecordKind::Forget] {
+        let signature = keys.sign_record(kind, "a/name", b"plain").unwrap();
+        keys.verify_record(kind, "a/name", b"plain", 1, &signature).unwrap();
+        line(&format!("sign-{}", kind.as_str()), hex::encode(signature));
     }
     let noise = noise(1 << 20);
     let pieces = keys.volume_splitter(ChunkSizes::STANDARD).split_span(&noise);
@@ -41,14 +46,14 @@ fn every_keyed_value_is_as_it_always_was() {
     assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "old repositories would no longer be readable");
 }
 
-fn purposes() -> [(&'static str, Purpose); 5] {
-    [
-        ("seal-data", Purpose::Pack(PackKind::Data)),
-        ("seal-meta", Purpose::Pack(PackKind::Meta)),
-        ("seal-index", Purpose::Index),
-        ("seal-config", Purpose::Record(RecordKind::Config)),
-        ("seal-snapshot", Purpose::Record(RecordKind::Snapshot)),
-    ]
+fn purposes() -> Vec<(&'static str, Purpose)> {
+    let mut all = vec![
+        ("data", Purpose::Pack(PackKind::Data)),
+        ("meta", Purpose::Pack(PackKind::Meta)),
+        ("index", Purpose::Index),
+    ];
+    all.extend(RecordKind::ALL.map(|kind| (kind.as_str(), Purpose::Record(kind))));
+    all
 }
 
 fn noise(length: usize) -> Vec<u8> {
