@@ -80,6 +80,8 @@ fn s3(
     if let Some(endpoint) = &endpoint {
         builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
     }
+    // One request deletes one object: the bulk request is not part of what every S3-compatible store offers.
+    builder = builder.with_disable_bulk_delete(true);
     if !plain_http {
         // TLS protects the payload already; SHA-256 over it would cost half a CPU second per GB (engine.md §5).
         builder = builder.with_unsigned_payload(true);

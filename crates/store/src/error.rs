@@ -59,8 +59,10 @@ pub enum Operation {
     Create,
     /// Reading an object or a part of it.
     Read,
-    /// Asking for an object's length.
-    Size,
+    /// Asking for an object's length and time.
+    Info,
+    /// Deleting an object.
+    Delete,
     /// Listing.
     List,
 }
@@ -70,7 +72,8 @@ impl std::fmt::Display for Operation {
         f.write_str(match self {
             Self::Create => "creating",
             Self::Read => "reading",
-            Self::Size => "looking for",
+            Self::Info => "looking for",
+            Self::Delete => "deleting",
             Self::List => "listing",
         })
     }

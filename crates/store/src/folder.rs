@@ -6,8 +6,9 @@ use crate::{Class, ObjectInfo, Operation, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use jiff::Timestamp;
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions},
     io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -105,8 +106,14 @@ impl Store for FolderStore {
         .await
     }
 
-    async fn size(&self, name: &str) -> Result<u64, StoreError> {
-        self.run(Operation::Size, name, |path| Ok(open(path)?.metadata()?.len())).await
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError> {
+        let owned = name.to_owned();
+        self.run(Operation::Info, name, move |path| info(owned, &open(path)?.metadata()?)).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let root = self.root.clone();
+        self.run(Operation::Delete, name, move |path| delete(&root, path)).await
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {
@@ -174,6 +181,22 @@ fn make_folders(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Takes the name away, durably. Folders stay: another process may be about to put something into them.
+fn delete(root: &Path, path: &Path) -> io::Result<()> {
+    match open(path).and_then(|_| fs::remove_file(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => {
+            result?;
+            File::open(path.parent().unwrap_or(root))?.sync_all()
+        }
+    }
+}
+
+fn info(name: String, metadata: &Metadata) -> io::Result<ObjectInfo> {
+    let modified_at = Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)?;
+    Ok(ObjectInfo { name, size_bytes: metadata.len(), modified_at })
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(ErrorKind::NotFound)) }
@@ -194,8 +217,11 @@ fn list(root: &Path, prefix: &str) -> io::Result<Vec<ObjectInfo>> {
             if entry.file_type()?.is_dir() {
                 folders.push((entry.path(), format!("{prefix}{name}/")));
             } else {
-                let size_bytes = entry.metadata()?.len();
-                out.push(ObjectInfo { name: format!("{prefix}{name}"), size_bytes });
+                match entry.metadata() {
+                    // Deleted since the folder was read.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    metadata => out.push(info(format!("{prefix}{name}"), &metadata?)?),
+                }
             }
         }
     }

@@ -27,14 +27,19 @@ pub use retry::{RetryPolicy, RetryStore};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 
-/// An object in a listing.
+/// An object as its store describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
     /// The name, relative to the repository's root.
     pub name: String,
     /// The length.
     pub size_bytes: u64,
+    /// When it was created, by the store's own clock: to be compared with other objects of the same store, never with this
+    /// machine's clock. Stores tell it to the second (S3's HEAD) or finer (S3's listing, a folder's mtime), cut off, so
+    /// that two sights of one object may differ by less than a second.
+    pub modified_at: Timestamp,
 }
 
 /// A place for immutable objects.
@@ -43,6 +48,8 @@ pub struct ObjectInfo {
 /// - An object is seen whole or not at all, also after a crash of either side.
 /// - When `create` returns, the object is durable, and every later `get` and `list` sees it.
 /// - Of two racing `create` calls on one name exactly one succeeds.
+/// - When `delete` returns, every later `get` and `list` no longer sees the object, also after a crash of either side, and
+///   its name can be created again.
 ///
 /// Names are relative, `/`-separated, without empty parts, of ASCII letters, digits, `-`, `.` and `_`.
 #[async_trait]
@@ -60,8 +67,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Reads the last `length_bytes`, or the whole object if it is shorter.
     async fn get_tail(&self, name: &str, length_bytes: u64) -> Result<Bytes, StoreError>;
 
-    /// The length of an object.
-    async fn size(&self, name: &str) -> Result<u64, StoreError>;
+    /// Length and time of an object.
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError>;
+
+    /// Deletes an object; one that is not there is success. Needs no free space. After a transient failure it is unknown
+    /// whether the object exists. A delete that is still on its way also takes an object that is created under the name
+    /// meanwhile: only names that nobody else creates may be deleted and created again.
+    async fn delete(&self, name: &str) -> Result<(), StoreError>;
 
     /// Streams all objects whose names start with `prefix`, which is empty or ends with `/`, in no promised order.
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>>;

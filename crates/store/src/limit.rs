@@ -49,9 +49,14 @@ impl Store for LimitStore {
         self.inner.get_tail(name, length_bytes).await
     }
 
-    async fn size(&self, name: &str) -> Result<u64, StoreError> {
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError> {
         let _permit = self.permit().await;
-        self.inner.size(name).await
+        self.inner.info(name).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let _permit = self.permit().await;
+        self.inner.delete(name).await
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {

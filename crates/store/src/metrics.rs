@@ -14,6 +14,7 @@ use std::sync::{
 pub struct StoreCounters {
     creates: AtomicU64,
     reads: AtomicU64,
+    deletes: AtomicU64,
     lists: AtomicU64,
     failures: AtomicU64,
     written_bytes: AtomicU64,
@@ -25,8 +26,10 @@ pub struct StoreCounters {
 pub struct StoreUse {
     /// Objects created.
     pub creates: u64,
-    /// Reads, whole or in part, and questions for a length.
+    /// Reads, whole or in part, and questions for length and time.
     pub reads: u64,
+    /// Deletions asked for.
+    pub deletes: u64,
     /// Listings begun.
     pub lists: u64,
     /// Requests that failed.
@@ -43,6 +46,7 @@ impl StoreCounters {
         StoreUse {
             creates: self.creates.load(Relaxed),
             reads: self.reads.load(Relaxed),
+            deletes: self.deletes.load(Relaxed),
             lists: self.lists.load(Relaxed),
             failures: self.failures.load(Relaxed),
             written_bytes: self.written_bytes.load(Relaxed),
@@ -101,8 +105,17 @@ impl Store for MetricsStore {
         self.counters.read(self.inner.get_tail(name, length_bytes).await, |bytes| bytes.len() as u64)
     }
 
-    async fn size(&self, name: &str) -> Result<u64, StoreError> {
-        self.counters.read(self.inner.size(name).await, |_| 0)
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError> {
+        self.counters.read(self.inner.info(name).await, |_| 0)
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let result = self.inner.delete(name).await;
+        self.counters.deletes.fetch_add(1, Relaxed);
+        if result.is_err() {
+            self.counters.failures.fetch_add(1, Relaxed);
+        }
+        result
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {

@@ -4,9 +4,10 @@ use crate::{Class, ObjectInfo, Operation, Store, StoreError, classify::classify}
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
+use jiff::Timestamp;
 use object_store::{
-    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-    path::Path,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, path::Path,
 };
 use std::sync::Arc;
 
@@ -95,10 +96,19 @@ impl Store for ObjectStoreAdapter {
         Ok(bytes)
     }
 
-    async fn size(&self, name: &str) -> Result<u64, StoreError> {
-        let path = self.path(Operation::Size, name)?;
-        let meta = self.inner.head(&path).await.map_err(|source| failed(Operation::Size, name, source))?;
-        Ok(meta.size)
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError> {
+        let path = self.path(Operation::Info, name)?;
+        let meta = self.inner.head(&path).await.map_err(|source| failed(Operation::Info, name, source))?;
+        info(Operation::Info, name, &meta)
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(Operation::Delete, name)?;
+        match self.inner.delete(&path).await.map_err(|source| failed(Operation::Delete, name, source)) {
+            // S3 does not say it, Google and Azure do.
+            Err(error) if error.class() == Class::NotFound => Ok(()),
+            result => result,
+        }
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {
@@ -110,8 +120,7 @@ impl Store for ObjectStoreAdapter {
             .filter_map(move |item| {
                 let item = match item {
                     Ok(meta) => meta.location.as_ref().strip_prefix(&self.prefix).and_then(|name| {
-                        let info = ObjectInfo { name: name.to_owned(), size_bytes: meta.size };
-                        name.starts_with(&wanted).then_some(Ok(info))
+                        name.starts_with(&wanted).then(|| info(Operation::List, name, &meta))
                     }),
                     Err(source) => Some(Err(failed(Operation::List, &wanted, source))),
                 };
@@ -123,6 +132,13 @@ impl Store for ObjectStoreAdapter {
     fn describe(&self) -> String {
         self.description.clone()
     }
+}
+
+fn info(operation: Operation, name: &str, meta: &ObjectMeta) -> Result<ObjectInfo, StoreError> {
+    let at = meta.last_modified;
+    let modified_at = Timestamp::new(at.timestamp(), at.timestamp_subsec_nanos().min(999_999_999) as i32)
+        .map_err(|source| StoreError::new(Class::Corrupt, operation, name).caused_by(source))?;
+    Ok(ObjectInfo { name: name.to_owned(), size_bytes: meta.size, modified_at })
 }
 
 fn failed(operation: Operation, name: &str, source: Error) -> StoreError {

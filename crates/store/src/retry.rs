@@ -135,8 +135,12 @@ impl Store for RetryStore {
         self.repeat(|| self.inner.get_tail(name, length_bytes)).await
     }
 
-    async fn size(&self, name: &str) -> Result<u64, StoreError> {
-        self.repeat(|| self.inner.size(name)).await
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError> {
+        self.repeat(|| self.inner.info(name)).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.repeat(|| self.inner.delete(name)).await
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {

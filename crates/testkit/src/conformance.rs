@@ -13,6 +13,8 @@ pub async fn run(store: Arc<dyn Store>) {
     ranges_are_exact(&*store).await;
     limits_hold(&*store).await;
     listings_are_complete(&*store).await;
+    what_is_deleted_is_gone(&*store).await;
+    times_are_the_stores(&*store).await;
     one_of_many_creates_wins(store.clone()).await;
 }
 
@@ -20,6 +22,10 @@ async fn listed(store: &dyn Store, prefix: &str) -> Vec<ObjectInfo> {
     let mut all: Vec<ObjectInfo> = store.list(prefix).try_collect().await.expect("listing works");
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
+}
+
+fn names_of(infos: &[ObjectInfo]) -> Vec<&str> {
+    infos.iter().map(|info| info.name.as_str()).collect()
 }
 
 fn class<T>(result: Result<T, StoreError>) -> Class {
@@ -34,7 +40,7 @@ async fn empty_store(store: &dyn Store) {
     assert_eq!(class(store.get("repo", 100).await), Class::NotFound);
     assert_eq!(class(store.get_range("data/aa/x", 0, 1).await), Class::NotFound);
     assert_eq!(class(store.get_tail("data/aa/x", 1).await), Class::NotFound);
-    assert_eq!(class(store.size("data/aa/x").await), Class::NotFound);
+    assert_eq!(class(store.info("data/aa/x").await), Class::NotFound);
     assert!(!store.describe().is_empty());
 }
 
@@ -44,7 +50,8 @@ async fn objects_come_back(store: &dyn Store) {
         let body = Bytes::from((0..length).map(|at| (at % 251) as u8).collect::<Vec<_>>());
         store.create(&name, body.clone()).await.expect("creating works");
         assert_eq!(store.get(&name, length as u64).await.expect("reading works"), body);
-        assert_eq!(store.size(&name).await.expect("asking for the size works"), length as u64);
+        let info = store.info(&name).await.expect("asking for length and time works");
+        assert_eq!((info.name, info.size_bytes), (name, length as u64));
     }
 }
 
@@ -83,16 +90,51 @@ async fn listings_are_complete(store: &dyn Store) {
     for name in names {
         store.create(name, Bytes::from_static(b"xy")).await.expect("creating works");
     }
-    let info = |name: &str| ObjectInfo { name: name.to_owned(), size_bytes: 2 };
-    assert_eq!(listed(store, "list/").await, [info("list/a/1"), info("list/a/2"), info("list/b/c/3")]);
-    assert_eq!(listed(store, "list/a/").await, [info("list/a/1"), info("list/a/2")]);
+    assert!(listed(store, "list/").await.iter().all(|info| info.size_bytes == 2));
+    assert_eq!(names_of(&listed(store, "list/").await), ["list/a/1", "list/a/2", "list/b/c/3"]);
+    assert_eq!(names_of(&listed(store, "list/a/").await), ["list/a/1", "list/a/2"]);
     assert_eq!(listed(store, "list/none/").await, []);
     let all = listed(store, "").await;
-    assert!(names.iter().all(|name| all.contains(&info(name))));
+    assert!(names.iter().all(|name| names_of(&all).contains(name)));
     // More than one page of S3's listing.
     let creates = (0..1100).map(|number| store.create_named(format!("many/{number:04}")));
     futures::future::join_all(creates).await;
     assert_eq!(listed(store, "many/").await.len(), 1100);
+}
+
+async fn what_is_deleted_is_gone(store: &dyn Store) {
+    for name in ["delete/a", "delete/b"] {
+        store.create(name, Bytes::from_static(b"old")).await.expect("creating works");
+    }
+    store.delete("delete/a").await.expect("deleting works");
+    assert_eq!(class(store.get("delete/a", 100).await), Class::NotFound);
+    assert_eq!(class(store.info("delete/a").await), Class::NotFound);
+    assert_eq!(names_of(&listed(store, "delete/").await), ["delete/b"]);
+    assert_eq!(&store.get("delete/b", 100).await.expect("its neighbour stays")[..], b"old");
+    store.delete("delete/a").await.expect("deleting again works");
+    store.delete("delete-never/was/here").await.expect("deleting what never was works");
+    store.create("delete/a", Bytes::from_static(b"new")).await.expect("the name is free again");
+    assert_eq!(&store.get("delete/a", 100).await.expect("reading works")[..], b"new");
+    for name in ["delete/a", "delete/b"] {
+        store.delete(name).await.expect("deleting works");
+    }
+    assert_eq!(listed(store, "delete/").await, []);
+}
+
+/// To the second, which is all that some stores tell.
+async fn times_are_the_stores(store: &dyn Store) {
+    for name in ["time/1", "time/2", "time/3"] {
+        store.create(name, Bytes::from_static(b"x")).await.expect("creating works");
+    }
+    let all = listed(store, "time/").await;
+    let seconds: Vec<i64> = all.iter().map(|info| info.modified_at.as_second()).collect();
+    assert!(seconds.is_sorted(), "later creates are not older: {all:?}");
+    // However wrong the store's clock may be, a moment of the suite is a moment to it.
+    assert!(seconds[2] - seconds[0] < 60, "{all:?}");
+    for listed in &all {
+        let asked = store.info(&listed.name).await.expect("asking for length and time works");
+        assert_eq!(asked.modified_at.as_second(), listed.modified_at.as_second(), "{asked:?} {listed:?}");
+    }
 }
 
 async fn one_of_many_creates_wins(store: Arc<dyn Store>) {

@@ -127,32 +127,44 @@ impl FaultStore {
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl Store for FaultStore {
-    async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
-        let failed = |class| StoreError::new(class, Operation::Create, name).caused_by("injected fault");
-        match self.fault(Operation::Create, name) {
-            Some(Fault::FailBefore(class)) => Err(failed(class)),
+impl FaultStore {
+    /// A create or a delete.
+    async fn change(
+        &self,
+        operation: Operation,
+        name: &str,
+        effect: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        let failed = |class| Err(StoreError::new(class, operation, name).caused_by("injected fault"));
+        match self.fault(operation, name) {
+            Some(Fault::FailBefore(class)) => failed(class),
             Some(Fault::FailLate(class)) => {
                 let made = self.number.load(SeqCst);
                 let deadline = std::time::Instant::now() + LATE;
                 while self.number.load(SeqCst) == made && std::time::Instant::now() < deadline {
                     tokio::task::yield_now().await;
                 }
-                Err(failed(class))
+                failed(class)
             }
-            Some(Fault::DeadFrom) => Err(failed(Class::Permanent)),
+            Some(Fault::DeadFrom) => failed(Class::Permanent),
             Some(Fault::FailAfter(class)) => {
-                self.inner.create(name, body).await?;
-                Err(failed(class))
+                effect.await?;
+                failed(class)
             }
             Some(Fault::DeadAfter) => {
-                self.inner.create(name, body).await?;
-                Err(failed(Class::Permanent))
+                effect.await?;
+                failed(Class::Permanent)
             }
-            _ => self.inner.create(name, body).await,
+            _ => effect.await,
         }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Store for FaultStore {
+    async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
+        self.change(Operation::Create, name, self.inner.create(name, body)).await
     }
 
     async fn get(&self, name: &str, limit_bytes: u64) -> Result<Bytes, StoreError> {
@@ -167,15 +179,19 @@ impl Store for FaultStore {
         self.read(Operation::Read, name, self.inner.get_tail(name, length_bytes)).await
     }
 
-    async fn size(&self, name: &str) -> Result<u64, StoreError> {
-        let failed = |class| StoreError::new(class, Operation::Size, name).caused_by("injected fault");
-        match self.fault(Operation::Size, name) {
+    async fn info(&self, name: &str) -> Result<ObjectInfo, StoreError> {
+        let failed = |class| StoreError::new(class, Operation::Info, name).caused_by("injected fault");
+        match self.fault(Operation::Info, name) {
             Some(Fault::FailBefore(class) | Fault::FailAfter(class) | Fault::FailLate(class)) => {
                 Err(failed(class))
             }
             Some(Fault::DeadFrom | Fault::DeadAfter) => Err(failed(Class::Permanent)),
-            _ => self.inner.size(name).await,
+            _ => self.inner.info(name).await,
         }
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.change(Operation::Delete, name, self.inner.delete(name)).await
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {

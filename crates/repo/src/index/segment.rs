@@ -82,8 +82,8 @@ impl OpenSegment {
         let store = io.store().clone();
         let asked = name.clone();
         let start = io.wait(async move {
-            let size = store.size(&asked).await?;
-            store.get_range(&asked, 0, size.min(FIRST_READ_BYTES)).await
+            let info = store.info(&asked).await?;
+            store.get_range(&asked, 0, info.size_bytes.min(FIRST_READ_BYTES)).await
         })?;
         let preamble = Preamble::decode(&start).map_err(RepoError::format(&name))?;
         let head_end = PREAMBLE_BYTES + preamble.head_bytes as usize;

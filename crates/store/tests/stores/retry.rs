@@ -42,7 +42,7 @@ async fn what_cannot_get_better_is_not_asked_again() {
         assert_eq!(faults.requests().len(), 1, "{class:?}");
     }
     let (faults, store) = failing(9, Fault::FailBefore(Class::Unreachable));
-    assert_eq!(store.size("a").await.unwrap_err().class(), Class::Unreachable);
+    assert_eq!(store.info("a").await.unwrap_err().class(), Class::Unreachable);
     assert_eq!(faults.requests().len(), 2);
 }
 
@@ -89,4 +89,16 @@ async fn an_endpoint_that_once_answered_is_waited_for_longer() {
     store.create("a", Bytes::from_static(b"x")).await.unwrap();
     store.create("b", Bytes::from_static(b"x")).await.unwrap();
     assert_eq!(faults.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn a_delete_whose_answer_was_lost_is_a_success() {
+    for fault in [Fault::FailBefore(Class::Transient), Fault::FailAfter(Class::Transient)] {
+        let inner = memory();
+        inner.create("a", Bytes::from_static(b"x")).await.unwrap();
+        let faults = FaultStore::new(inner.clone(), move |number, _| (number == 0).then_some(fault));
+        RetryStore::new(faults.clone(), QUICK).delete("a").await.unwrap();
+        assert_eq!(inner.get("a", 1).await.unwrap_err().class(), Class::NotFound);
+        assert_eq!(faults.requests().len(), 2);
+    }
 }
