@@ -3,7 +3,9 @@
 //! Prune reads these records, and a session that goes on where a killed one of the same run stopped. The protocol
 //! stands in `docs/concurrency.md`.
 
-use crate::{FormatError, PackId, RunId, SourceId, json, names::PackKind, names::SnapshotKey, snapshot::RecordNode};
+use crate::{
+    FormatError, PackId, RunId, SourceId, json, names::PackKind, names::SnapshotKey, snapshot::RecordNode,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -36,6 +36,7 @@ mod walk;
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
 pub use error::{Class, RepoError};
 pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
+pub use index::RebuildReport;
 pub use longshore_crypto::Secret;
 pub use longshore_format::{
     ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,

@@ -1,12 +1,18 @@
 //! What a process knows of prune's plans: what is condemned, and which segments are the index.
 
-use crate::{RepoError, io::Io, record};
+use crate::{
+    RepoError,
+    index::{IndexView, ViewSource},
+    io::Io,
+    record,
+};
 use longshore_crypto::RepositoryKeys;
 use longshore_format::{
     PackId,
     names::{self, PlanObject},
     prune::{Plan, PlanResult},
     sealed::RecordKind,
+    session::PackList,
 };
 use longshore_store::Class as StoreClass;
 use std::{collections::HashSet, sync::Arc};
@@ -19,7 +25,9 @@ const TRIES_MAX: usize = 8;
 pub(crate) struct PlanView {
     /// The highest plan's number; 0 if there is none.
     pub(crate) newest: u64,
-    /// What it condemns.
+    /// What it condemns, by kind.
+    pub(crate) plan: Arc<PackList>,
+    /// The same as a set.
     pub(crate) condemned: Arc<HashSet<PackId>>,
     /// The newest result: that of the newest plan or of the one before it.
     pub(crate) result: Option<Arc<PlanResult>>,
@@ -52,11 +60,35 @@ impl PlanView {
             0 => None,
             number => Some(Arc::new(read_result(io, keys, number)?)),
         };
-        let condemned = match newest {
-            0 => HashSet::new(),
-            number => read_plan(io, keys, number)?.condemned.iter().map(|(_, pack)| pack).collect(),
+        let plan = match newest {
+            0 => PackList::default(),
+            number => read_plan(io, keys, number)?.condemned,
         };
-        Ok(Self { newest, condemned: Arc::new(condemned), result })
+        let condemned = Arc::new(plan.iter().map(|(_, pack)| pack).collect());
+        Ok(Self { newest, plan: Arc::new(plan), condemned, result })
+    }
+
+    /// What it says about the index.
+    pub(crate) fn index(&self) -> IndexView {
+        let level_1 = self.result.as_ref().map(|result| result.level_1.iter().copied().collect());
+        IndexView {
+            plan: self.newest,
+            condemned: self.condemned.clone(),
+            level_0_from: self.level_0_from(),
+            level_1: level_1.unwrap_or_default(),
+        }
+    }
+}
+
+/// Plans and results, read when the index is listed.
+pub(crate) struct PlanViews {
+    pub(crate) io: Arc<Io>,
+    pub(crate) keys: Arc<RepositoryKeys>,
+}
+
+impl ViewSource for PlanViews {
+    fn view(&self) -> Result<IndexView, RepoError> {
+        Ok(PlanView::load(&self.io, &self.keys)?.index())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 use jiff::Timestamp;
 use longshore_crypto::{RepositoryKeys, random_bytes};
 use longshore_format::{
-    RunId, SessionId,
+    PackId, RunId, SessionId,
     names::{self, SessionObject, SnapshotKey},
     sealed::RecordKind,
     session::{
@@ -25,6 +25,7 @@ use longshore_format::{
     },
 };
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -38,7 +39,7 @@ const LOOKS_PER_LIMIT: u32 = 10;
 const BEATS_PER_LIMIT: u32 = 5;
 
 /// What must be done between learning of a plan and acknowledging it, beside no longer using its packs.
-pub(crate) type BeforeSeen = Box<dyn Fn(u64) + Send>;
+pub(crate) type BeforeSeen = Box<dyn Fn() + Send>;
 
 /// A session that prune knows of. Dropped without [`Self::end`], it goes silent, as if it had been killed.
 #[derive(Debug)]
@@ -100,8 +101,8 @@ impl Repository {
         shared.say(SessionObject::Open, open.encode())?;
         let view = PlanView::load(&shared.io, &shared.keys)?;
         shared.plan.store(view.newest, Relaxed);
-        // Nothing was used yet by this session; what an earlier one of this process used, it acknowledges itself.
-        shared.index.adopt(&view)?;
+        // This session has used nothing yet; what an earlier one of this process used, it acknowledges itself.
+        shared.index.adopt_view(&view.index());
         Ok(Registration { shared: Arc::new(shared), thread: Mutex::new(None) })
     }
 }
@@ -212,14 +213,16 @@ impl Shared {
             return Ok(());
         }
         let view = PlanView::load(&self.io, &self.keys)?;
-        let used = self.index.adopt(&view)?;
-        before_seen(view.newest);
+        let used = self.index.adopt_view(&view.index());
+        before_seen();
         if used.len() > SEEN_PACKS_MAX {
             tracing::info!(packs = used.len(), "too many condemned packs were used to list them: prune waits");
             return Ok(());
         }
         let mut packs = PackList::default();
-        used.into_iter().for_each(|(kind, pack)| packs.push(kind, pack));
+        // A plan lists packs by kind; the index only knows ids.
+        let used: HashSet<PackId> = used.into_iter().collect();
+        view.plan.iter().filter(|(_, pack)| used.contains(pack)).for_each(|(kind, pack)| packs.push(kind, pack));
         let seen = SessionSeen { plan: view.newest, packs };
         self.say(SessionObject::Seen(view.newest), seen.encode())?;
         self.plan.store(view.newest, Relaxed);

@@ -6,13 +6,13 @@
 use super::BackupOptions;
 use crate::{
     RepoError,
-    index::{Index, IndexedPack, encode_segment},
+    index::{Index, IndexedPack, SegmentLimits, merge},
     io::Io,
     pack::FinishedPack,
 };
 use longshore_crypto::RepositoryKeys;
 use longshore_format::{
-    PackId, SegmentId,
+    PackId,
     names::{self, PackKind},
 };
 use longshore_store::{Class as StoreClass, StoreError};
@@ -37,13 +37,7 @@ pub(crate) struct Uploads {
     options: BackupOptions,
     shared: Arc<Shared>,
     /// Held while a segment is written, so that only one is at a time.
-    index_writer: Mutex<IndexWriter>,
-}
-
-struct IndexWriter {
-    last: Instant,
-    /// The highest plan seen: segments stand under it.
-    plan: u64,
+    index_writer: Mutex<Instant>,
 }
 
 #[derive(Default)]
@@ -115,16 +109,14 @@ impl Uploads {
         keys: Arc<RepositoryKeys>,
         index: Arc<Index>,
         options: BackupOptions,
-        plan: u64,
     ) -> Self {
-        let index_writer = Mutex::new(IndexWriter { last: Instant::now(), plan });
-        Self { io, keys, index, options, shared: Arc::default(), index_writer }
+        let shared = Arc::default();
+        Self { io, keys, index, options, shared, index_writer: Mutex::new(Instant::now()) }
     }
 
-    /// From now on segments stand under this plan; those before it are durable when this returns (W6).
-    pub(super) fn adopt_plan(&self, plan: u64) {
-        let mut writer = self.index_writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.plan = writer.plan.max(plan);
+    /// When it returns, all segments that were begun before are durable (W6).
+    pub(super) fn wait_for_segment(&self) {
+        drop(self.index_writer.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Fails if anything failed before.
@@ -193,42 +185,39 @@ impl Uploads {
 
     /// Writes an index segment if enough came together since the last one.
     pub(super) fn write_index_if_due(&self) -> Result<bool, RepoError> {
-        let Ok(mut writer) = self.index_writer.try_lock() else { return Ok(false) };
+        let Ok(mut last) = self.index_writer.try_lock() else { return Ok(false) };
         let due = {
             let state = self.shared.lock();
             let enough = state.durable_bytes >= self.options.index_after_bytes
                 || state.durable_frames >= INDEX_AFTER_FRAMES
-                || writer.last.elapsed() >= self.options.index_after;
+                || last.elapsed() >= self.options.index_after;
             enough && !state.durable.is_empty()
         };
         if due {
-            self.write_segment(&mut writer)?;
+            self.write_segment(&mut last)?;
         }
         Ok(due)
     }
 
     /// Writes an index segment of all durable packs that none lists yet.
     pub(crate) fn write_index(&self) -> Result<(), RepoError> {
-        let mut writer = self.index_writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_segment(&mut writer)
+        let mut last = self.index_writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_segment(&mut last)
     }
 
-    fn write_segment(&self, writer: &mut IndexWriter) -> Result<(), RepoError> {
-        let packs = {
+    fn write_segment(&self, last: &mut Instant) -> Result<(), RepoError> {
+        let mut packs = {
             let mut state = self.shared.lock();
             state.check()?;
             state.durable_bytes = 0;
             state.durable_frames = 0;
             std::mem::take(&mut state.durable)
         };
-        if packs.is_empty() {
-            return Ok(());
-        }
-        let (numbers, mut packs): (Vec<_>, Vec<_>) = packs.into_iter().unzip();
-        // A session whose key another one took may find its own packs condemned; its segments must not bring them back.
-        packs.retain(|pack| !self.index.is_condemned(pack.id));
-        let written = if packs.is_empty() { Ok(0) } else { self.store_segment(&packs, writer.plan) };
-        writer.last = Instant::now();
+        // As they were filled, not as they arrived: who meets one pack again soon meets the next.
+        packs.sort_unstable_by_key(|(number, _)| *number);
+        let (numbers, packs): (Vec<_>, Vec<_>) = packs.into_iter().unzip();
+        let written = self.store_segments(packs);
+        *last = Instant::now();
         let mut state = self.shared.lock();
         match written {
             Ok(length) => {
@@ -245,12 +234,18 @@ impl Uploads {
         }
     }
 
-    fn store_segment(&self, packs: &[IndexedPack], plan: u64) -> Result<u64, RepoError> {
-        let bytes = encode_segment(&self.keys, packs)?;
-        let id = SegmentId(*blake3::hash(&bytes).as_bytes());
-        self.io.create(&names::index_segment(id), bytes.clone())?;
-        self.index.add(id, &bytes)?;
-        Ok(bytes.len() as u64)
+    fn store_segments(&self, packs: Vec<IndexedPack>) -> Result<u64, RepoError> {
+        let mut stored_bytes = 0;
+        let packs = packs.into_iter().map(Ok);
+        // A session whose key another one took may find its own packs condemned; its segments must not bring them back (W6).
+        let keeps = |_, pack| !self.index.is_condemned(pack);
+        for segment in merge(&self.keys, self.index.level(), SegmentLimits::default(), packs, keeps) {
+            let segment = segment?;
+            self.io.create(&segment.name(), segment.bytes.clone())?;
+            self.index.add(&segment)?;
+            stored_bytes += segment.bytes.len() as u64;
+        }
+        Ok(stored_bytes)
     }
 }
 
