@@ -111,6 +111,7 @@ impl Repository {
         options: &CheckOptions,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<CheckReport, RepoError> {
+        let _reading = self.begin_check()?;
         let mut report = CheckReport::default();
         let mut packs = PackTable::list(self, &mut report)?;
         self.check_index(options, &mut packs, &mut report)?;

@@ -161,6 +161,9 @@ pub enum RepoError {
     /// Prune waited for this session longer than the silence limit, then went on without it.
     #[error("prune gave up on this session, which was silent too long; begin the run again")]
     Fenced,
+    /// The key that opened the repository is a mover's.
+    #[error("this key may read and add, but not forget or prune; open the repository with one of maintenance")]
+    NoAuthority,
     /// Another prune has gone on while this one was paused.
     #[error("another prune has overtaken this one; there is nothing left to do for it")]
     Overtaken,
@@ -249,6 +252,7 @@ impl RepoError {
             Self::NotEmpty { .. } => Class::NotEmpty,
             Self::WrongPassword { .. } => Class::WrongPassword,
             Self::SnapshotNotFound { .. } | Self::SnapshotAmbiguous { .. } => Class::SnapshotNotFound,
+            Self::NoAuthority => Class::NoAuthority,
             Self::Fenced | Self::Overtaken => Class::Fenced,
             Self::IndexIncomplete { .. } => Class::Corrupt,
             Self::Forgotten { .. } => Class::Forgotten,

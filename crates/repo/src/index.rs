@@ -11,7 +11,6 @@ mod load;
 mod lookup;
 mod merge;
 mod nearby;
-#[cfg_attr(not(test), expect(dead_code, reason = "prune calls it"))]
 mod policy;
 mod prove;
 mod rebuild;
@@ -23,9 +22,12 @@ mod view;
 mod writer;
 
 pub(crate) use merge::merge;
+pub(crate) use policy::segments_to_merge;
 pub use rebuild::RebuildReport;
 pub(crate) use segment::{ListedSegment, SegmentPacks};
-pub(crate) use view::{IndexView, NothingDeleted, ViewSource};
+#[cfg(test)]
+pub(crate) use view::NothingDeleted;
+pub(crate) use view::{IndexView, ViewSource};
 pub(crate) use writer::{EncodedSegment, IndexedPack, SegmentBuilder, SegmentLimits};
 
 use crate::{Class, RepoError, io::Io};
@@ -139,7 +141,6 @@ impl Index {
 
     /// Takes over what a plan condemns. From now on no look-up for deduplication answers with its packs; those among
     /// them that were answered until now are returned, and belong into the session's `seen` record.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions call it once they follow plans"))]
     pub(crate) fn adopt_view(&self, view: &IndexView) -> Vec<PackId> {
         let used = self.guard.adopt(view.plan, &view.condemned);
         self.plan.fetch_max(view.plan, Relaxed);
@@ -154,6 +155,16 @@ impl Index {
     /// Whether a plan that is known condemns the pack.
     pub(crate) fn is_condemned(&self, pack: PackId) -> bool {
         self.guard.is_condemned(pack)
+    }
+
+    /// Lists the packs of all segments that count; a pack that several list comes several times.
+    pub(crate) fn each_pack(&self, each: &mut dyn FnMut(&IndexedPack)) -> Result<(), RepoError> {
+        for listed in self.list_segments()?.0 {
+            for pack in self.packs_of(self.open_segment(&listed)?) {
+                each(&pack?);
+            }
+        }
+        Ok(())
     }
 
     /// Opens a segment that was listed.

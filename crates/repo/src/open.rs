@@ -2,8 +2,9 @@
 
 use crate::{
     RepoError,
-    index::{Index, IndexLimits, NothingDeleted},
+    index::{Index, IndexLimits},
     io::Io,
+    plans::PlanViews,
     read::PackKeys,
     record,
 };
@@ -273,7 +274,8 @@ fn open_slot(io: &Io, id: RepositoryId, password: &Secret) -> Result<Keyset, Rep
 
 fn assemble(io: Arc<Io>, keys: RepositoryKeys, config: RepositoryConfig) -> Repository {
     let keys = Arc::new(keys);
+    let views = PlanViews { io: io.clone(), keys: keys.clone() };
     let index =
-        Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(NothingDeleted)));
+        Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(views)));
     Repository { io, keys, config, index, pack_keys: PackKeys::default() }
 }

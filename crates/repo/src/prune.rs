@@ -26,6 +26,7 @@ use copy::Copier;
 use inventory::Inventory;
 use jiff::Timestamp;
 use longshore_format::{
+    index::Level,
     names::{self, PlanObject},
     prune::{CONDEMNED_MAX, Plan},
     sealed::RecordKind,
@@ -284,7 +285,7 @@ impl Repository {
         let mut report = PruneReport { plan: plan.number, ..PruneReport::default() };
         progress(PruneStage::Settling);
         self.require_newest(plan.number)?;
-        self.index.adopt(&plans::PlanView::load(&self.io, &self.keys)?)?;
+        self.index.adopt_view(&plans::PlanView::load(&self.io, &self.keys)?.index());
         let look = match settle::settle(self, plan.number, options.patience)? {
             Settled::All(look) => look,
             Settled::Waiting(count) => {
@@ -297,7 +298,7 @@ impl Repository {
         let total = plan.condemned.len();
         let mut done = 0;
         progress(PruneStage::Copying(0, total));
-        let copied = Copier::new(self, &marks, used, plan.number)?.run(plan.condemned.iter(), &mut || {
+        let copied = Copier::new(self, &marks, used)?.run(plan.condemned.iter(), &mut || {
             done += 1;
             progress(PruneStage::Copying(done, total));
         })?;
@@ -319,6 +320,15 @@ impl Repository {
         Ok(report)
     }
 
+    fn require_authority(&self) -> Result<(), RepoError> {
+        if self.can_maintain() { Ok(()) } else { Err(RepoError::NoAuthority) }
+    }
+
+    fn level_0_count(&self) -> Result<usize, RepoError> {
+        let (segments, _) = self.index.list_segments()?;
+        Ok(segments.iter().filter(|segment| matches!(segment.level, Level::Zero { .. })).count())
+    }
+
     /// Only the newest plan counts. Who was paused and finds a newer one has nothing more to do.
     fn require_newest(&self, number: u64) -> Result<(), RepoError> {
         match plans::newest_numbers(&self.io)?.0 {
@@ -332,6 +342,6 @@ impl Prepared {
     /// Whether a plan would change anything worth its waiting.
     fn has_work(&self, repository: &Repository) -> Result<bool, RepoError> {
         let has_waste = !self.condemned.is_empty() || !self.inventory.look.disposable().is_empty();
-        Ok(has_waste || repository.index.level_0_count()? >= LEVEL_0_MANY)
+        Ok(has_waste || repository.level_0_count()? >= LEVEL_0_MANY)
     }
 }

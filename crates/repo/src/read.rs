@@ -102,6 +102,17 @@ impl Repository {
         }
     }
 
+    /// Reads what stands at a place and compares it with its id.
+    pub(crate) fn prove_copy(&self, kind: PackKind, id: &[u8; 32], place: Place) -> Result<(), RepoError> {
+        let proves = |plain: &[u8]| match kind {
+            PackKind::Data => &self.keys.chunk_id(plain).0 == id,
+            PackKind::Meta => {
+                NodeParts::split(plain).is_ok_and(|parts| &self.keys.node_id(parts.canonical).0 == id)
+            }
+        };
+        self.read_place(kind, id, place, &proves).map(drop)
+    }
+
     fn read_place(
         &self,
         kind: PackKind,

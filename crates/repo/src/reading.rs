@@ -1,6 +1,7 @@
 //! Sessions of those who only read: what they read stays until they have ended.
 
 use crate::{RepoError, Repository, Snapshot, registration::Registration};
+use longshore_crypto::random_bytes;
 use longshore_format::{RunId, session::SessionKind};
 use longshore_store::Class as StoreClass;
 
@@ -22,16 +23,16 @@ impl Repository {
             return Err(RepoError::Forgotten { run: snapshot.key.run.to_string() });
         }
         if let Some(registration) = &registration {
-            registration.ready(Some(snapshot.key), Box::new(|_| ()))?;
+            registration.ready(Some(snapshot.key), Box::new(|| ()))?;
         }
         Ok(Reading { registration })
     }
 
     /// Protects everything while it is checked: prune deletes nothing until it has ended.
     pub(crate) fn begin_check(&self) -> Result<Reading, RepoError> {
-        let registration = self.register_reader(SessionKind::Check, RunId(uuid::Uuid::now_v7()))?;
+        let registration = self.register_reader(SessionKind::Check, RunId::random(random_bytes()?))?;
         if let Some(registration) = &registration {
-            registration.ready(None, Box::new(|_| ()))?;
+            registration.ready(None, Box::new(|| ()))?;
         }
         Ok(Reading { registration })
     }
@@ -40,7 +41,7 @@ impl Repository {
         match self.register(kind, run, None) {
             Ok(registration) => Ok(Some(registration)),
             Err(RepoError::Store { source })
-                if matches!(source.class(), StoreClass::AccessDenied | StoreClass::ReadOnly | StoreClass::Full) =>
+                if matches!(source.class(), StoreClass::AccessDenied | StoreClass::Full) =>
             {
                 tracing::warn!(
                     error = %crate::error::chain(&source),

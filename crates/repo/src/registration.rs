@@ -146,6 +146,11 @@ impl Registration {
         self.shared.say(SessionObject::End, SessionEnd { done }.encode())
     }
 
+    /// Looks for plans now.
+    pub(crate) fn look(&self, before_seen: &dyn Fn()) -> Result<(), RepoError> {
+        self.shared.look(before_seen)
+    }
+
     /// Gives no sign of life any more.
     pub(crate) fn pause(&self) {
         *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -207,7 +212,7 @@ impl Shared {
     }
 
     /// Acknowledges a new plan: first its packs are no longer used, then what was used is said.
-    fn look(&self, before_seen: &BeforeSeen) -> Result<(), RepoError> {
+    fn look(&self, before_seen: &dyn Fn()) -> Result<(), RepoError> {
         let (newest, _) = plans::newest_numbers(&self.io)?;
         if newest <= self.plan.load(Relaxed) {
             return Ok(());

@@ -171,6 +171,12 @@ impl<'r> BackupSession<'r> {
         self.registration.pause();
     }
 
+    /// Looks for plans now.
+    #[doc(hidden)]
+    pub fn look_for_tests(&self) -> Result<(), RepoError> {
+        self.registration.look(&|| self.uploads.wait_for_segment())
+    }
+
     /// Gives the session up: nothing of it is protected from prune any more.
     pub fn abandon(self) -> Result<(), RepoError> {
         self.registration.end(false)

@@ -1,6 +1,8 @@
 //! Which segments are worth writing anew.
 
-use longshore_format::{SegmentId, index::Level};
+use super::{Index, ListedSegment};
+use crate::RepoError;
+use longshore_format::{PackId, SegmentId, index::Level};
 
 /// A segment as the policy sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,24 @@ pub(crate) struct SegmentSummary {
     pub(crate) entries: u64,
     /// Packs that must not be listed any more.
     pub(crate) dropped_packs: u64,
+}
+
+impl Index {
+    /// Reads what the policy needs to know of a segment: its head and pack table.
+    pub(crate) fn summary(
+        &self,
+        listed: &ListedSegment,
+        drops: impl Fn(PackId) -> bool,
+    ) -> Result<SegmentSummary, RepoError> {
+        let segment = self.open_segment(listed)?;
+        let mut dropped_packs = 0;
+        for page in 0..segment.layout().table_pages() {
+            let table = segment.read_table_page(&self.io, page)?;
+            dropped_packs += table.iter().filter(|entry| drops(entry.pack)).count() as u64;
+        }
+        let entries = segment.layout().entries().into();
+        Ok(SegmentSummary { id: listed.id, level: listed.level, entries, dropped_packs })
+    }
 }
 
 /// The segments to merge, in the order in which they were given; the others stay as they are.

@@ -1,7 +1,7 @@
 //! The index from nothing but packs.
 
 use super::{IndexedPack, SegmentLimits, is_damage, is_gone, merge::merge};
-use crate::{RepoError, Repository, check::chain, pack};
+use crate::{RepoError, Repository, error::chain, pack};
 use longshore_format::{
     PackId,
     names::{self, PackKind},

@@ -57,14 +57,13 @@ impl<'r> Copier<'r> {
         repository: &'r Repository,
         marks: &'r Marks,
         whole: HashSet<(PackKind, PackId)>,
-        plan: u64,
     ) -> Result<Self, RepoError> {
         let (io, keys, index) = (repository.io.clone(), repository.keys.clone(), repository.index.clone());
         Ok(Self {
             repository,
             marks,
             whole,
-            uploads: Uploads::new(io, keys, index, BackupOptions::default(), plan),
+            uploads: Uploads::new(io, keys, index, BackupOptions::default()),
             session: random_bytes()?,
             writer: FrameWriter::new(repository.config.compression_level)?,
             open: HashMap::new(),
@@ -137,7 +136,7 @@ impl<'r> Copier<'r> {
             return Ok(true);
         }
         let Some(place) = self.repository.index.find(kind, id)? else { return Ok(false) };
-        match self.repository.prove_frame(kind, id, place) {
+        match self.repository.prove_copy(kind, id, place) {
             Ok(()) => Ok(true),
             Err(error) if error.class().is_transient() => Err(error),
             Err(_) => Ok(false),

@@ -29,7 +29,7 @@ impl Inventory {
             }
         }
         let view = PlanView::load(&repository.io, &repository.keys)?;
-        repository.index.adopt(&view)?;
+        repository.index.adopt_view(&view.index());
         Ok(Self { packs, view, look: Look::take(repository)? })
     }
 }

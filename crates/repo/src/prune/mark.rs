@@ -33,7 +33,7 @@ pub(super) struct Marks {
 pub(super) struct PackUse {
     pub(super) size_bytes: u64,
     pub(super) live_bytes: u64,
-    /// No segment lists it: the index says nothing about it.
+    /// Whether a segment lists it; if none does, the index says nothing about it.
     pub(super) is_indexed: bool,
 }
 
@@ -114,14 +114,14 @@ impl Marks {
             .iter()
             .map(|(pack, size_bytes)| (*pack, PackUse { size_bytes: *size_bytes, ..PackUse::default() }))
             .collect();
-        repository.index.each_pack(&mut |kind, pack, frames| {
-            let Some(pack) = uses.get_mut(&(kind, pack)) else { return };
+        repository.index.each_pack(&mut |listed| {
+            let Some(used) = uses.get_mut(&(listed.kind, listed.id)) else { return };
             // Two segments may list one pack; they say the same.
-            if std::mem::replace(&mut pack.is_indexed, true) {
+            if std::mem::replace(&mut used.is_indexed, true) {
                 return;
             }
-            let live = frames.iter().filter(|frame| self.is_live(&frame.id));
-            pack.live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
+            let live = listed.entries.iter().filter(|frame| self.is_live(&frame.id));
+            used.live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
         })?;
         Ok(uses)
     }

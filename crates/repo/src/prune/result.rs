@@ -3,13 +3,14 @@
 use super::look::Look;
 use crate::{
     RepoError, Repository,
+    index::{IndexedPack, ListedSegment, SegmentLimits, merge, segments_to_merge},
     plans::{self, PlanView},
     record,
 };
 use jiff::Timestamp;
 use longshore_format::{
     SegmentId,
-    index::Level,
+    index::{ENTRIES_MAX, Level},
     names::{self, PlanObject},
     prune::{Plan, PlanResult},
     sealed::RecordKind,
@@ -17,47 +18,83 @@ use longshore_format::{
 use longshore_store::Class as StoreClass;
 use std::collections::HashSet;
 
+/// What becomes of the segments that are there.
+struct Sorted {
+    /// To be written anew.
+    merged: Vec<ListedSegment>,
+    /// Of level 1, to stay as they are.
+    kept: Vec<SegmentId>,
+    /// Names of those that count no more once the result is there.
+    stale: Vec<String>,
+}
+
 impl Repository {
     /// Writes level-1 segments and the result, and returns the result that counts: this one, or that of another prune that was
     /// first.
     pub(super) fn write_result(&self, plan: &Plan, look: &Look) -> Result<PlanResult, RepoError> {
         let view = PlanView::load(&self.io, &self.keys)?;
-        let before = view.result.as_ref().map(|result| result.level_1.clone()).unwrap_or_default();
-        let counted: HashSet<SegmentId> = before.iter().copied().collect();
-        let (mut merged, mut kept, mut stale) = (Vec::new(), Vec::new(), Vec::new());
-        for object in self.io.list(names::INDEX)? {
-            let Some((level, id)) = names::parse_index_segment(&object.name) else { continue };
-            match level {
-                // Copies that prunes of this very plan have made: they stay in level 0 until the next one.
-                Level::Zero { plan: under } if under >= plan.number => {}
-                Level::Zero { plan: under } => {
-                    if under >= view.level_0_from() {
-                        merged.push((level, id));
-                    }
-                    stale.push(object.name);
-                }
-                Level::One if !counted.contains(&id) => stale.push(object.name),
-                Level::One if self.index.is_worth_merging(id)? => {
-                    merged.push((level, id));
-                    stale.push(object.name);
-                }
-                Level::One => kept.push(id),
-            }
-        }
-        let new = self.index.merge(&merged)?;
-        let written: HashSet<String> =
-            new.iter().map(|id| names::index_segment(Level::One, *id)).collect();
+        let sorted = self.sort_segments(plan, &view)?;
+        let new = self.merge_segments(&sorted.merged, &view)?;
+        let written: HashSet<String> = new.iter().map(|id| names::index_segment(Level::One, *id)).collect();
+        let mut stale = sorted.stale;
         stale.retain(|name| !written.contains(name));
         let result = PlanResult {
             number: plan.number,
             created_at: Timestamp::now(),
-            level_1: kept.into_iter().chain(new).collect(),
+            level_1: sorted.kept.into_iter().chain(new).collect(),
             stale,
             forgotten: look.disposable().into_iter().map(Into::into).collect(),
         };
         let result = self.create_result(result)?;
-        self.index.adopt(&PlanView::load(&self.io, &self.keys)?)?;
+        self.index.adopt_view(&PlanView::load(&self.io, &self.keys)?.index());
         Ok(result)
+    }
+
+    fn sort_segments(&self, plan: &Plan, view: &PlanView) -> Result<Sorted, RepoError> {
+        let index = view.index();
+        let (mut counting, mut stale) = (Vec::new(), Vec::new());
+        for object in self.io.list(names::INDEX)? {
+            let Some((level, id)) = names::parse_index_segment(&object.name) else { continue };
+            match level {
+                // What was written since the plan was seen, copies of this prune among it, stays in level 0 until the next.
+                Level::Zero { plan: under } if under >= plan.number => {}
+                _ if index.counts(level, id) => {
+                    counting.push(ListedSegment { level, id, size_bytes: object.size_bytes });
+                }
+                _ => stale.push(object.name),
+            }
+        }
+        let summaries = counting
+            .iter()
+            .map(|segment| self.index.summary(segment, |pack| view.condemned.contains(&pack)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let chosen: HashSet<SegmentId> =
+            segments_to_merge(&summaries, ENTRIES_MAX as u64).into_iter().collect();
+        let (merged, kept): (Vec<_>, Vec<_>) =
+            counting.into_iter().partition(|segment| chosen.contains(&segment.id));
+        stale.extend(merged.iter().map(ListedSegment::name));
+        Ok(Sorted { merged, kept: kept.into_iter().map(|segment| segment.id).collect(), stale })
+    }
+
+    fn merge_segments(
+        &self,
+        segments: &[ListedSegment],
+        view: &PlanView,
+    ) -> Result<Vec<SegmentId>, RepoError> {
+        let packs = segments.iter().flat_map(|listed| -> Box<dyn Iterator<Item = Result<IndexedPack, RepoError>>> {
+            match self.index.open_segment(listed) {
+                Ok(segment) => Box::new(self.index.packs_of(segment)),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            }
+        });
+        let keeps = |_, pack| !view.condemned.contains(&pack);
+        let mut written = Vec::new();
+        for segment in merge(&self.keys, Level::One, SegmentLimits::default(), packs, keeps) {
+            let segment = segment?;
+            self.io.create(&segment.name(), segment.bytes)?;
+            written.push(segment.id);
+        }
+        Ok(written)
     }
 
     fn create_result(&self, result: PlanResult) -> Result<PlanResult, RepoError> {
