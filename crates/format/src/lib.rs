@@ -7,7 +7,6 @@
 pub mod bytes;
 pub mod config;
 mod error;
-pub mod filter;
 pub mod header;
 pub mod hint;
 pub mod ids;

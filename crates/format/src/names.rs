@@ -1,6 +1,6 @@
 //! Object names, relative to the repository's root. The same text is bound into the sealed objects.
 
-use crate::{PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId};
+use crate::{PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId, index::Level};
 
 /// The repository header.
 pub const REPOSITORY: &str = "repo";
@@ -12,8 +12,6 @@ pub const CONFIG: &str = "config/";
 pub const SNAPSHOTS: &str = "snap/";
 /// Prefix of index segments.
 pub const INDEX: &str = "idx/";
-/// Prefix of level-0 index segments, the only ones that a mover writes.
-pub const INDEX_LEVEL_0: &str = "idx/0/";
 
 /// Prefix of what sessions say of themselves.
 pub const SESSIONS: &str = "sess/";
@@ -72,14 +70,26 @@ pub fn parse_pack(name: &str) -> Option<(PackKind, PackId)> {
     (pack(kind, id) == name).then_some((kind, id))
 }
 
-/// The name of a level-0 index segment.
-pub fn index_segment(id: SegmentId) -> String {
-    format!("{INDEX_LEVEL_0}{id}")
+/// The name of an index segment. Movers write level 0 only.
+pub fn index_segment(level: Level, id: SegmentId) -> String {
+    match level {
+        Level::Zero { plan } => format!("{INDEX}0/{plan:08}/{id}"),
+        Level::One => format!("{INDEX}1/{id}"),
+    }
 }
 
 /// The index segment that an object name stands for, if it is one.
-pub fn parse_index_segment(name: &str) -> Option<SegmentId> {
-    name.strip_prefix(INDEX_LEVEL_0)?.parse().ok()
+pub fn parse_index_segment(name: &str) -> Option<(Level, SegmentId)> {
+    let (level, rest) = name.strip_prefix(INDEX)?.split_once('/')?;
+    let (level, id) = match level {
+        "0" => {
+            let (plan, id) = rest.split_once('/')?;
+            (Level::Zero { plan: plan.parse().ok()? }, id.parse().ok()?)
+        }
+        "1" => (Level::One, rest.parse().ok()?),
+        _ => return None,
+    };
+    (index_segment(level, id) == name).then_some((level, id))
 }
 
 /// The name of a key slot.
@@ -256,7 +266,11 @@ mod tests {
         assert_eq!(parse_snapshot(&snapshot(&key)), Some(key));
         assert_eq!(parse_snapshot(&(snapshot(&key) + "/x")), None);
         let segment = SegmentId([1; 32]);
-        assert_eq!(parse_index_segment(&index_segment(segment)), Some(segment));
+        for level in [Level::Zero { plan: 0 }, Level::Zero { plan: 123_456_789 }, Level::One] {
+            assert_eq!(parse_index_segment(&index_segment(level, segment)), Some((level, segment)));
+        }
+        let name = index_segment(Level::Zero { plan: 7 }, segment);
+        assert_eq!(parse_index_segment(&name.replace("00000007", "7")), None);
         assert_eq!(parse_index_segment("idx/1/00"), None);
     }
 

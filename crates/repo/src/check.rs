@@ -1,16 +1,15 @@
 //! Proving that snapshots can be restored.
 //!
-//! Without reading data: every record, every node, every pack's trailer and footer, and that each chunk a snapshot needs
-//! stands in a pack of the right length. With reading: every byte of every pack and index segment, its name, its seals
+//! Without reading data: every record, every node, every pack's trailer and footer, that the index says the same as the
+//! trailers, and that each chunk a snapshot needs stands in a pack of the right length. With reading: every byte of every pack and index segment, its name, its seals
 //! and its ids.
 
 mod packs;
 mod walk;
 
 use crate::{RepoError, Repository};
-use longshore_format::names::{self, PackKind};
+use longshore_format::names;
 use packs::PackTable;
-use std::collections::HashSet;
 
 /// What to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -123,43 +122,42 @@ impl Repository {
         Ok(report)
     }
 
+    /// Proves that each segment agrees with itself and with the trailers of the packs that it lists.
     fn check_index(
         &self,
         options: &CheckOptions,
         packs: &mut PackTable,
         report: &mut CheckReport,
     ) -> Result<(), RepoError> {
-        for segment in self.index.segment_ids()? {
-            let mut missing: HashSet<(PackKind, longshore_format::PackId)> = HashSet::new();
-            let read = self.index.read_segment(segment, |kind, _, place| {
-                if !packs.indexed(kind, &place) {
-                    missing.insert((kind, place.pack));
+        let (segments, is_incomplete) = self.index.list_segments()?;
+        if is_incomplete {
+            report.problem(names::INDEX, "a segment that the newest result of a prune names is missing");
+        }
+        for listed in segments {
+            let mut failure = None;
+            let read = self.index.prove(&listed, |pack| {
+                if failure.is_none() {
+                    failure = packs.indexed(self, pack, &listed.name(), report).err();
                 }
             });
-            let name = names::index_segment(segment);
-            if options.read_data
-                && let Err(error) = self.index.prove_name(segment)
-            {
-                report.damage(&name, error)?;
+            if let Some(error) = failure {
+                return Err(error);
             }
-            if let Err(error) = read {
-                report.damage(&name, error)?;
-            }
-            for (kind, pack) in missing {
-                report.problem(
-                    &name,
-                    format!(
-                        "it lists frames beyond the end of {}, or the pack is missing",
-                        names::pack(kind, pack)
-                    ),
-                );
+            let whole = match options.read_data {
+                true => self.index.prove_name(&listed).map(drop),
+                false => Ok(()),
+            };
+            for result in [read, whole] {
+                if let Err(error) = result {
+                    report.damage(&listed.name(), error)?;
+                }
             }
         }
         Ok(())
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

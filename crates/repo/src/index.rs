@@ -1,247 +1,221 @@
-//! Finding chunks and nodes by id, in bounded memory, and writing level-0 segments.
+//! Finding chunks and nodes by id in bounded memory, and writing and merging the segments that say where they are.
+//!
+//! Writers ask [`Index::find`]: all fingerprints, or a sample that fits into [`INDEX_BYTES_MAX`], are in memory, so that
+//! a chunk that is nowhere costs no request. A hit costs one, which brings all chunks that were stored near it.
+//! Readers whose hint is stale ask [`Index::find_anywhere`], which is exact. Nobody reads packs: movers may not.
 
 mod cache;
+mod fingerprints;
+mod guard;
+mod load;
+mod lookup;
+mod merge;
+mod nearby;
+#[cfg_attr(not(test), expect(dead_code, reason = "prune calls it"))]
+mod policy;
+mod prove;
+mod rebuild;
 mod recent;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod view;
+mod writer;
 
-pub(crate) use segment::{IndexedPack, encode_segment};
+pub(crate) use merge::merge;
+pub use rebuild::RebuildReport;
+pub(crate) use segment::{ListedSegment, SegmentPacks};
+pub(crate) use view::{IndexView, NothingDeleted, ViewSource};
+pub(crate) use writer::{EncodedSegment, IndexedPack, SegmentBuilder, SegmentLimits};
 
-use crate::pack;
-use crate::{RepoError, io::Io};
+use crate::{Class, RepoError, io::Io};
 use cache::PageCache;
-use longshore_crypto::RepositoryKeys;
+use fingerprints::Fingerprints;
+use guard::Guard;
+use longshore_crypto::{Purpose, RepositoryKeys};
 use longshore_format::{
-    Place, SegmentId,
-    index::find_in_page,
-    names::{self, PackKind},
+    PackId, SegmentId,
+    index::{Level, PageEntry, SEGMENT_BYTES_MAX, TableEntry},
 };
 use recent::RecentPacks;
-use segment::OpenSegment;
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use segment::Segment;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-/// Memory for heads of segments: filters of about 20 million chunks (3 TiB of unique data). Segments beyond it are not
-/// asked when chunks are written, which costs space and is never wrong; readers open them when needed.
-pub(crate) const HEADS_BYTES_MAX: usize = 64 << 20;
-/// Largest segment: 4 Mi entries of 48 bytes and its head.
-const SEGMENT_BYTES_MAX: u64 = 256 << 20;
-/// Pages kept in memory, of 64 KiB.
-const PAGES_MAX: usize = 192;
-/// Heads read at once when the index is opened.
-const HEADS_AT_ONCE: usize = 16;
+/// Memory for fingerprints: all of 5.6 million chunks (700 GiB of unique data), or a sample of more.
+pub(crate) const INDEX_BYTES_MAX: usize = 48 << 20;
+/// Pages of pack tables kept in memory, of 16 KiB once opened.
+const TABLE_PAGES_MAX: usize = 256;
+/// Fingerprint pages kept in memory for exact look-ups, of 64 KiB once opened.
+const PAGES_MAX: usize = 48;
 
-/// The index of a repository as it was when it was opened, and what this process added.
+/// What an index may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IndexLimits {
+    /// Memory for fingerprints.
+    pub(crate) bytes_max: usize,
+    /// Frames of packs in which something was found lately.
+    pub(crate) recent_frames_max: usize,
+}
+
+impl IndexLimits {
+    /// What processes use.
+    pub(crate) const STANDARD: Self =
+        Self { bytes_max: INDEX_BYTES_MAX, recent_frames_max: recent::FRAMES_MAX };
+}
+
+/// The index of a repository as it was when it was last listed, and what this process added.
 pub(crate) struct Index {
     keys: Arc<RepositoryKeys>,
     io: Arc<Io>,
+    views: Box<dyn ViewSource>,
+    limits: IndexLimits,
     state: RwLock<State>,
-    opened: Mutex<bool>,
-    pages: Mutex<PageCache>,
+    /// Held while segments are listed and opened. What it guards are segments that were listed but not there.
+    loading: Mutex<HashSet<SegmentId>>,
+    guard: Guard,
     recent: Mutex<RecentPacks>,
-    heads_bytes_max: usize,
-    page_reads: AtomicU64,
-    has_unheld: AtomicBool,
+    tables: PageCache<TableEntry>,
+    pages: PageCache<PageEntry>,
+    /// The highest plan that was adopted: new segments stand under it.
+    plan: AtomicU64,
+    requests: AtomicU64,
+    exact_lookups: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    segments: Vec<Arc<OpenSegment>>,
-    heads_bytes: usize,
-    /// Segments whose heads do not fit into memory.
-    unheld: Vec<SegmentId>,
+    is_open: bool,
+    segments: Vec<Numbered>,
+    /// Segments for whose packs no numbers are left: only exact look-ups ask them.
+    unnumbered: Vec<Arc<Segment>>,
+    /// The number for the first pack of the next segment.
+    number_next: u32,
+    /// Segments that do not open: look-ups go on without them.
+    damaged: Vec<ListedSegment>,
+    /// Loaded for deduplication, or when a reader asks often.
+    fingerprints: Option<Fingerprints>,
+}
+
+/// A segment and the number of its first pack, ascending. Numbers of segments that are gone are not used again.
+#[derive(Clone)]
+struct Numbered {
+    first: u32,
+    segment: Arc<Segment>,
 }
 
 impl Index {
-    pub(crate) fn new(keys: Arc<RepositoryKeys>, io: Arc<Io>, heads_bytes_max: usize) -> Self {
+    pub(crate) fn new(
+        keys: Arc<RepositoryKeys>,
+        io: Arc<Io>,
+        limits: IndexLimits,
+        views: Box<dyn ViewSource>,
+    ) -> Self {
         Self {
             keys,
             io,
+            views,
+            limits,
             state: RwLock::default(),
-            opened: Mutex::new(false),
-            pages: Mutex::new(PageCache::new(PAGES_MAX)),
-            recent: Mutex::default(),
-            heads_bytes_max,
-            page_reads: AtomicU64::new(0),
-            has_unheld: AtomicBool::new(false),
+            loading: Mutex::default(),
+            guard: Guard::default(),
+            recent: Mutex::new(RecentPacks::new(limits.recent_frames_max)),
+            tables: PageCache::new(TABLE_PAGES_MAX),
+            pages: PageCache::new(PAGES_MAX),
+            plan: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            exact_lookups: AtomicU64::new(0),
         }
     }
 
-    /// Requests made to find ids so far: pages of segments and trailers of packs.
-    pub(crate) fn page_reads(&self) -> u64 {
-        self.page_reads.load(Relaxed)
+    /// Requests made so far to list, open and ask the index.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
     }
 
-    /// Looks for an id for deduplication: only segments whose heads are in memory are asked.
-    pub(crate) fn find(&self, kind: PackKind, id: &[u8; 32]) -> Result<Option<Place>, RepoError> {
-        if let Some(place) = self.recent().find(kind, id) {
-            return Ok(Some(place));
-        }
-        self.ensure_open()?;
-        let found = self.find_in(&self.segments(), kind, id, None)?;
-        if let Some(place) = found {
-            self.remember(kind, place);
-        }
-        Ok(found)
+    /// Takes over what a plan condemns. From now on no look-up for deduplication answers with its packs; those among
+    /// them that were answered until now are returned, and belong into the session's `seen` record.
+    #[cfg_attr(not(test), expect(dead_code, reason = "sessions call it once they follow plans"))]
+    pub(crate) fn adopt_view(&self, view: &IndexView) -> Vec<PackId> {
+        let used = self.guard.adopt(view.plan, &view.condemned);
+        self.plan.fetch_max(view.plan, Relaxed);
+        used
     }
 
-    /// Takes note of all frames of a pack in which one was found.
-    fn remember(&self, kind: PackKind, place: Place) {
-        if self.recent().holds(place.pack) {
-            return;
+    /// The level at which this process writes segments now.
+    pub(crate) fn level(&self) -> Level {
+        Level::Zero { plan: self.plan.load(Relaxed) }
+    }
+
+    /// Whether a plan that is known condemns the pack.
+    pub(crate) fn is_condemned(&self, pack: PackId) -> bool {
+        self.guard.is_condemned(pack)
+    }
+
+    /// Opens a segment that was listed.
+    pub(crate) fn open_segment(&self, listed: &ListedSegment) -> Result<Arc<Segment>, RepoError> {
+        self.count(1);
+        Ok(Arc::new(Segment::open(&self.keys, &self.io, listed)?))
+    }
+
+    /// All packs of a segment, in their order.
+    pub(crate) fn packs_of(&self, segment: Arc<Segment>) -> SegmentPacks {
+        SegmentPacks::new(self.io.clone(), segment)
+    }
+
+    /// Proves that a segment's bytes are those that its name says; returns how many there are.
+    pub(crate) fn prove_name(&self, listed: &ListedSegment) -> Result<u64, RepoError> {
+        let bytes = self.io.get(&listed.name(), SEGMENT_BYTES_MAX)?;
+        if blake3::hash(&bytes).as_bytes() == &listed.id.0 {
+            Ok(bytes.len() as u64)
+        } else {
+            Err(RepoError::WrongContent { object: listed.name() })
         }
-        // Not under the lock: two threads may read one trailer twice. It is only a shortcut, so failing is no failure.
-        let name = names::pack(kind, place.pack);
-        self.page_reads.fetch_add(1, Relaxed);
-        if let Ok((_, trailer)) = pack::read_trailer(&self.io, &self.keys, kind, &name) {
-            self.recent().put(kind, place.pack, &trailer);
-        }
+    }
+
+    fn count(&self, requests: u64) {
+        self.requests.fetch_add(requests, Relaxed);
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn recent(&self) -> MutexGuard<'_, RecentPacks> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Looks for an id wherever it may be, leaving out one place that is known to be bad.
-    pub(crate) fn find_anywhere(
-        &self,
-        kind: PackKind,
-        id: &[u8; 32],
-        but: Option<Place>,
-    ) -> Result<Option<Place>, RepoError> {
-        self.ensure_open()?;
-        if let Some(place) = self.find_in(&self.segments(), kind, id, but)? {
-            return Ok(Some(place));
-        }
-        let unheld = self.state.read().unwrap_or_else(PoisonError::into_inner).unheld.clone();
-        for segment in unheld {
-            let open = OpenSegment::open(&self.keys, &self.io, segment)?;
-            if let Some(place) = self.find_in(&[Arc::new(open)], kind, id, but)? {
-                return Ok(Some(place));
-            }
-        }
-        Ok(None)
+impl State {
+    /// The segment of a numbered pack, and the pack's number in it.
+    fn segment_of(&self, number: u32) -> Option<(Arc<Segment>, u32)> {
+        let after = self.segments.partition_point(|segment| segment.first <= number);
+        let Numbered { first, segment } = self.segments.get(after.checked_sub(1)?)?;
+        let inside = number - first;
+        (inside < segment.layout().packs()).then(|| (segment.clone(), inside))
     }
+}
 
-    /// Adds a segment that this process has just stored.
-    pub(crate) fn add(&self, id: SegmentId, bytes: &[u8]) -> Result<(), RepoError> {
-        let segment = OpenSegment::from_bytes(&self.keys, id, bytes)?;
-        self.hold(segment);
-        Ok(())
-    }
+/// What the keys of a level are for.
+fn purpose(_level: Level) -> Purpose {
+    Purpose::Index
+}
 
-    /// All segments, for check.
-    pub(crate) fn segment_ids(&self) -> Result<Vec<SegmentId>, RepoError> {
-        let listed = self.io.list(names::INDEX_LEVEL_0)?;
-        Ok(listed.iter().filter_map(|object| names::parse_index_segment(&object.name)).collect())
-    }
+/// Whether an error says that an object is not what it should be.
+fn is_damage(error: &RepoError) -> bool {
+    matches!(error.class(), Class::Corrupt | Class::Store(longshore_store::Class::Corrupt))
+}
 
-    /// Proves that a segment's bytes are those that its name says.
-    pub(crate) fn prove_name(&self, id: SegmentId) -> Result<u64, RepoError> {
-        let name = names::index_segment(id);
-        let bytes = self.io.get(&name, SEGMENT_BYTES_MAX)?;
-        if blake3::hash(&bytes).as_bytes() == &id.0 {
-            Ok(bytes.len() as u64)
-        } else {
-            Err(RepoError::WrongContent { object: name })
-        }
-    }
-
-    /// Opens every seal of a segment; calls `each` with every entry.
-    pub(crate) fn read_segment(
-        &self,
-        id: SegmentId,
-        mut each: impl FnMut(PackKind, [u8; 32], Place),
-    ) -> Result<(), RepoError> {
-        let segment = OpenSegment::open(&self.keys, &self.io, id)?;
-        for page in 0..segment.page_count() {
-            let plain = segment.read_page(&self.keys, &self.io, page)?;
-            let name = segment.name();
-            for entry in longshore_format::index::decode_page(&plain).map_err(RepoError::format(name))? {
-                let (kind, place) = entry.place(segment.head()).map_err(RepoError::format(name))?;
-                each(kind, entry.id, place);
-            }
-        }
-        Ok(())
-    }
-
-    fn segments(&self) -> Vec<Arc<OpenSegment>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).segments.clone()
-    }
-
-    fn find_in(
-        &self,
-        segments: &[Arc<OpenSegment>],
-        kind: PackKind,
-        id: &[u8; 32],
-        but: Option<Place>,
-    ) -> Result<Option<Place>, RepoError> {
-        for segment in segments {
-            if !segment.head().filter.may_hold(id) {
-                continue;
-            }
-            let Some(page) = segment.head().page_of(id) else { continue };
-            let plain = self.page(segment, page)?;
-            let name = segment.name();
-            let Some(entry) = find_in_page(&plain, id).map_err(RepoError::format(name))? else { continue };
-            let (found_kind, place) = entry.place(segment.head()).map_err(RepoError::format(name))?;
-            if found_kind == kind && but.is_none_or(|but| but.pack != place.pack) {
-                return Ok(Some(place));
-            }
-        }
-        Ok(None)
-    }
-
-    fn page(&self, segment: &Arc<OpenSegment>, page: u32) -> Result<Arc<Vec<u8>>, RepoError> {
-        let key = (segment.id(), page);
-        if let Some(plain) = self.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(plain);
-        }
-        // Not under the lock: two threads may read one page twice, which only costs a request.
-        let plain = Arc::new(segment.read_page(&self.keys, &self.io, page)?);
-        self.page_reads.fetch_add(1, Relaxed);
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner).put(key, plain.clone());
-        Ok(plain)
-    }
-
-    fn hold(&self, segment: OpenSegment) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let bytes = segment.head().memory_bytes();
-        if state.heads_bytes + bytes > self.heads_bytes_max {
-            state.unheld.push(segment.id());
-            if !self.has_unheld.swap(true, Relaxed) {
-                tracing::warn!(
-                    "the index is larger than its memory; some stored chunks will be stored again"
-                );
-            }
-        } else {
-            state.heads_bytes += bytes;
-            state.segments.push(Arc::new(segment));
-        }
-    }
-
-    fn ensure_open(&self) -> Result<(), RepoError> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if *opened {
-            return Ok(());
-        }
-        let ids = self.segment_ids()?;
-        for some in ids.chunks(HEADS_AT_ONCE) {
-            let results: Vec<_> = std::thread::scope(|scope| {
-                let handles: Vec<_> = some
-                    .iter()
-                    .map(|id| scope.spawn(|| OpenSegment::open(&self.keys, &self.io, *id)))
-                    .collect();
-                handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-            });
-            for result in results {
-                self.hold(result?);
-            }
-        }
-        *opened = true;
-        Ok(())
-    }
+/// Whether an error says that an object is not there, which for a segment means that it was superseded meanwhile.
+fn is_gone(error: &RepoError) -> bool {
+    error.class() == Class::Store(longshore_store::Class::NotFound)
 }

@@ -28,6 +28,7 @@ mod volume;
 
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
 pub use error::{Class, RepoError};
+pub use index::RebuildReport;
 pub use longshore_crypto::Secret;
 pub use longshore_format::{
     ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,

@@ -2,7 +2,7 @@
 
 use crate::{
     RepoError,
-    index::{HEADS_BYTES_MAX, Index},
+    index::{Index, IndexLimits, NothingDeleted},
     io::Io,
     read::PackKeys,
     record,
@@ -251,6 +251,7 @@ fn open_slot(io: &Io, id: RepositoryId, password: &Secret) -> Result<Keyset, Rep
 
 fn assemble(io: Arc<Io>, keys: RepositoryKeys, config: RepositoryConfig) -> Repository {
     let keys = Arc::new(keys);
-    let index = Arc::new(Index::new(keys.clone(), io.clone(), HEADS_BYTES_MAX));
+    let index =
+        Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(NothingDeleted)));
     Repository { io, keys, config, index, pack_keys: PackKeys::default() }
 }

@@ -1,10 +1,10 @@
 use super::{CheckProgress, CheckReport};
-use crate::{RepoError, Repository, frame::FrameReader, pack};
+use crate::{RepoError, Repository, frame::FrameReader, index::IndexedPack, pack};
 use longshore_format::{
     PackId, Place,
     names::{self, PackKind},
     node::NodeParts,
-    pack::{FOOTER_BYTES, PACK_BYTES_MAX, PackTrailer},
+    pack::{FOOTER_BYTES, PACK_BYTES_MAX, PackTrailer, TrailerEntry},
 };
 use std::collections::HashMap;
 
@@ -68,16 +68,28 @@ impl PackTable {
         Ok(Self { packs, trailers: HashMap::new(), frames_kept: 0 })
     }
 
-    /// Notes that an index segment names a place; false if the pack is missing or too short for it.
-    pub(super) fn indexed(&mut self, kind: PackKind, place: &Place) -> bool {
-        let end = u64::from(place.offset_bytes) + u64::from(place.length_bytes);
-        match self.packs.get_mut(&(kind, place.pack)) {
-            Some(state) => {
-                state.indexed = true;
-                end + FOOTER_BYTES as u64 <= state.size_bytes
+    /// Notes that an index segment lists a pack, and reports it unless the pack's own trailer says the same.
+    pub(super) fn indexed(
+        &mut self,
+        repository: &Repository,
+        pack: &IndexedPack,
+        segment: &str,
+        report: &mut CheckReport,
+    ) -> Result<(), RepoError> {
+        let name = names::pack(pack.kind, pack.id);
+        let Some(state) = self.packs.get_mut(&(pack.kind, pack.id)) else {
+            if !repository.index.is_condemned(pack.id) {
+                report.problem(segment, format!("it lists {name}, which is missing"));
             }
-            None => false,
+            return Ok(());
+        };
+        state.indexed = true;
+        // What cannot be read is reported with the pack.
+        let Some(frames) = self.frames_of(repository, pack.kind, pack.id, report)? else { return Ok(()) };
+        if *frames != frames_of_entries(&pack.entries) {
+            report.problem(segment, format!("it lists other frames of {name} than the pack's trailer"));
         }
+        Ok(())
     }
 
     pub(super) fn unindexed(&self) -> u64 {
@@ -94,11 +106,39 @@ impl PackTable {
         report: &mut CheckReport,
     ) -> Result<Found, RepoError> {
         let key = (kind, place.pack);
+        if !self.packs.contains_key(&key) {
+            return Ok(Found::No);
+        }
+        let frames = self.frames_of(repository, kind, place.pack, report)?;
+        let slot = usize::from(place.slot);
+        let wanted = Frame { offset_bytes: place.offset_bytes, length_bytes: place.length_bytes, id: *id };
+        if frames.and_then(|frames| frames.get(slot)) != Some(&wanted) {
+            return Ok(Found::No);
+        }
         let Some(state) = self.packs.get_mut(&key) else { return Ok(Found::No) };
+        if state.needed.len() <= slot / 64 {
+            state.needed.resize(slot / 64 + 1, 0);
+        }
+        let bit = 1 << (slot % 64);
+        let again = state.needed[slot / 64] & bit != 0;
+        state.needed[slot / 64] |= bit;
+        Ok(if again { Found::Again } else { Found::New })
+    }
+
+    /// The frames of a pack of the store, by its trailer; none if that cannot be read, which is reported once.
+    fn frames_of(
+        &mut self,
+        repository: &Repository,
+        kind: PackKind,
+        pack: PackId,
+        report: &mut CheckReport,
+    ) -> Result<Option<&Vec<Frame>>, RepoError> {
+        let key = (kind, pack);
         if !self.trailers.contains_key(&key) {
-            let name = names::pack(kind, place.pack);
-            let frames = match read_trailer(repository, kind, &name, state.size_bytes) {
-                Ok(trailer) => Some(frames(&trailer)),
+            let name = names::pack(kind, pack);
+            let size_bytes = self.packs.get(&key).map_or(0, |state| state.size_bytes);
+            let frames = match read_trailer(repository, kind, &name, size_bytes) {
+                Ok(trailer) => Some(frames_of_entries(&trailer.entries)),
                 Err(error) => {
                     report.damage(&name, error)?;
                     None
@@ -112,30 +152,18 @@ impl PackTable {
             self.frames_kept += frames.as_ref().map_or(0, Vec::len);
             self.trailers.insert(key, frames);
         }
-        let slot = usize::from(place.slot);
-        let frame = self.trailers.get(&key).and_then(Option::as_ref).and_then(|frames| frames.get(slot));
-        let wanted = Frame { offset_bytes: place.offset_bytes, length_bytes: place.length_bytes, id: *id };
-        if frame != Some(&wanted) {
-            return Ok(Found::No);
-        }
-        if state.needed.len() <= slot / 64 {
-            state.needed.resize(slot / 64 + 1, 0);
-        }
-        let bit = 1 << (slot % 64);
-        let again = state.needed[slot / 64] & bit != 0;
-        state.needed[slot / 64] |= bit;
-        Ok(if again { Found::Again } else { Found::New })
+        Ok(self.trailers.get(&key).and_then(Option::as_ref))
     }
 }
 
-fn frames(trailer: &PackTrailer) -> Vec<Frame> {
+fn frames_of_entries(entries: &[TrailerEntry]) -> Vec<Frame> {
     let mut offset = 0;
-    let frame = |entry: &longshore_format::pack::TrailerEntry| {
+    let frame = |entry: &TrailerEntry| {
         let offset_bytes = offset;
         offset += entry.length_bytes;
         Frame { offset_bytes, length_bytes: entry.length_bytes, id: entry.id }
     };
-    trailer.entries.iter().map(frame).collect()
+    entries.iter().map(frame).collect()
 }
 
 fn read_trailer(
@@ -203,7 +231,7 @@ impl Repository {
         let mut reader = FrameReader::new()?;
         let mut frame = Vec::new();
         for (slot, Frame { offset_bytes, length_bytes, id: chunk }) in
-            frames(&trailer).into_iter().enumerate()
+            frames_of_entries(&trailer.entries).into_iter().enumerate()
         {
             frame.clear();
             frame.extend_from_slice(&bytes[offset_bytes as usize..(offset_bytes + length_bytes) as usize]);

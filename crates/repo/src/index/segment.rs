@@ -1,140 +1,91 @@
-use crate::{RepoError, io::Io};
-use longshore_crypto::{Purpose, RepositoryKeys, SealKey, random_bytes};
-use longshore_format::{
-    PackId, SegmentId,
-    filter::Filter,
-    index::{ENTRIES_MAX, ENTRIES_PER_PAGE, HEAD_ORDINAL, IndexEntry, PREAMBLE_BYTES, Preamble, SegmentHead},
-    names::{self, PackKind},
-    pack::{TAG_BYTES, TrailerEntry},
+//! Reading a stored segment, part by part.
+
+use super::{
+    IndexedPack, purpose,
+    writer::{head_associated, part_associated},
 };
+use crate::{RepoError, io::Io};
+use longshore_crypto::{RepositoryKeys, SealKey};
+use longshore_format::{
+    SegmentId,
+    index::{
+        FOOTER_BYTES, HEAD_BYTES_MAX, HEAD_ORDINAL, Layout, Level, PACKS_PER_TABLE_PAGE, PAGES_ORDINAL,
+        PageEntry, SECTION_ENTRY_BYTES, SegmentFooter, SegmentHead, TABLE_ORDINAL, TableEntry, decode_page,
+        decode_section, decode_table_page,
+    },
+    names,
+};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
-/// Bytes read first: preamble and, for a usual level-0 segment, the whole head.
-const FIRST_READ_BYTES: u64 = 64 << 10;
+/// Bytes at the end of a segment that always hold head and footer.
+const TAIL_BYTES: u64 = (HEAD_BYTES_MAX + FOOTER_BYTES) as u64;
 
-/// A durable pack that is to be listed in a segment.
-pub(crate) struct IndexedPack {
-    pub(crate) kind: PackKind,
-    pub(crate) id: PackId,
-    pub(crate) entries: Vec<TrailerEntry>,
+/// A segment in a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListedSegment {
+    pub(crate) level: Level,
+    pub(crate) id: SegmentId,
+    pub(crate) size_bytes: u64,
 }
 
-/// The bytes of a level-0 segment that lists `packs`.
-pub(crate) fn encode_segment(keys: &RepositoryKeys, packs: &[IndexedPack]) -> Result<Vec<u8>, RepoError> {
-    let mut entries = Vec::new();
-    for (pack_number, pack) in packs.iter().enumerate() {
-        let mut offset_bytes = 0;
-        for (slot, frame) in pack.entries.iter().enumerate() {
-            entries.push(IndexEntry {
-                id: frame.id,
-                pack_number: pack_number as u32,
-                slot: slot as u16,
-                offset_bytes,
-                length_bytes: frame.length_bytes,
-            });
-            offset_bytes += frame.length_bytes;
-        }
+impl ListedSegment {
+    pub(crate) fn name(&self) -> String {
+        names::index_segment(self.level, self.id)
     }
-    if entries.len() > ENTRIES_MAX {
-        return Err(RepoError::Misuse { rule: "an index segment holds at most 4 Mi entries" });
-    }
-    entries.sort_unstable();
-    let mut head = SegmentHead {
-        packs: packs.iter().map(|pack| (pack.kind, pack.id)).collect(),
-        fences: entries.iter().step_by(ENTRIES_PER_PAGE).map(|entry| entry.id).collect(),
-        filter: Filter::build(entries.iter().map(|entry| &entry.id)),
-    }
-    .encode();
-    let (epoch, salt) = (keys.newest_epoch(), random_bytes()?);
-    let (key, commitment) = keys.object_key(Purpose::Index, epoch, &salt)?;
-    let preamble = Preamble {
-        level: 0,
-        epoch,
-        salt,
-        commitment,
-        head_bytes: (head.len() + TAG_BYTES) as u32,
-        entry_count: entries.len() as u32,
-    };
-    let mut out = preamble.encode();
-    let associated = associated(keys, &out);
-    key.seal(HEAD_ORDINAL, &associated, &mut head, 0)?;
-    out.extend_from_slice(&head);
-    for (page, some) in entries.chunks(ENTRIES_PER_PAGE).enumerate() {
-        let start = out.len();
-        some.iter().for_each(|entry| entry.encode(&mut out));
-        key.seal(page as u32, &associated, &mut out, start)?;
-    }
-    Ok(out)
 }
 
-/// A segment whose head is in memory.
-pub(super) struct OpenSegment {
+/// A segment whose head is in memory: at most some 3 KiB.
+pub(crate) struct Segment {
     id: SegmentId,
     name: String,
-    preamble: Preamble,
     key: SealKey,
+    associated: Vec<u8>,
     head: SegmentHead,
 }
 
-impl OpenSegment {
-    pub(super) fn open(keys: &RepositoryKeys, io: &Io, id: SegmentId) -> Result<Self, RepoError> {
-        let name = names::index_segment(id);
-        // The end of a segment is its last page; its length tells how much of the start may be asked for.
-        let store = io.store().clone();
-        let asked = name.clone();
-        let start = io.wait(async move {
-            let size = store.size(&asked).await?;
-            store.get_range(&asked, 0, size.min(FIRST_READ_BYTES)).await
-        })?;
-        let preamble = Preamble::decode(&start).map_err(RepoError::format(&name))?;
-        let head_end = PREAMBLE_BYTES + preamble.head_bytes as usize;
-        let sealed = if start.len() >= head_end {
-            start[PREAMBLE_BYTES..head_end].to_vec()
-        } else {
-            io.get_range(&name, PREAMBLE_BYTES as u64, preamble.head_bytes.into())?.to_vec()
-        };
-        Self::new(keys, id, name, preamble, sealed)
+impl Segment {
+    /// Opens a segment in one request.
+    pub(super) fn open(keys: &RepositoryKeys, io: &Io, listed: &ListedSegment) -> Result<Self, RepoError> {
+        let length = listed.size_bytes.min(TAIL_BYTES);
+        let tail = io.get_range(&listed.name(), listed.size_bytes - length, length)?;
+        Self::from_tail(keys, listed, &tail)
     }
 
-    pub(super) fn from_bytes(keys: &RepositoryKeys, id: SegmentId, bytes: &[u8]) -> Result<Self, RepoError> {
-        let name = names::index_segment(id);
-        let preamble = Preamble::decode(bytes).map_err(RepoError::format(&name))?;
-        let head_end = PREAMBLE_BYTES + preamble.head_bytes as usize;
-        let sealed = bytes.get(PREAMBLE_BYTES..head_end).map(<[u8]>::to_vec);
-        let sealed = sealed.ok_or_else(|| RepoError::WrongContent { object: name.clone() })?;
-        Self::new(keys, id, name, preamble, sealed)
-    }
-
-    fn new(
+    /// Opens a segment from its last bytes, or all of them.
+    pub(super) fn from_tail(
         keys: &RepositoryKeys,
-        id: SegmentId,
-        name: String,
-        preamble: Preamble,
-        mut sealed: Vec<u8>,
+        listed: &ListedSegment,
+        tail: &[u8],
     ) -> Result<Self, RepoError> {
+        let name = listed.name();
+        let wrong = || RepoError::WrongContent { object: listed.name() };
+        let footer = SegmentFooter::decode(tail).map_err(RepoError::format(&name))?;
+        if footer.level != listed.level || footer.segment_bytes() != listed.size_bytes {
+            return Err(wrong());
+        }
         let key = keys
             .open_object_key(
                 "index segment",
-                Purpose::Index,
-                preamble.epoch,
-                &preamble.salt,
-                &preamble.commitment,
+                purpose(footer.level),
+                footer.epoch,
+                &footer.salt,
+                &footer.commitment,
             )
             .map_err(RepoError::seal(&name))?;
+        let from = tail.len().checked_sub(FOOTER_BYTES + footer.head_bytes as usize).ok_or_else(wrong)?;
+        let mut sealed = tail[from..tail.len() - FOOTER_BYTES].to_vec();
         let plain = key
-            .open("index segment", HEAD_ORDINAL, &associated(keys, &preamble.encode()), &mut sealed)
+            .open("index segment", HEAD_ORDINAL, &head_associated(keys, &footer.encode()), &mut sealed)
             .map_err(RepoError::seal(&name))?;
-        let head = SegmentHead::decode(plain).map_err(RepoError::format(&name))?;
-        if head.fences.len() != preamble.page_count() as usize {
-            return Err(RepoError::WrongContent { object: name });
-        }
-        Ok(Self { id, name, preamble, key, head })
+        let head = SegmentHead::decode(plain, &footer).map_err(RepoError::format(&name))?;
+        Ok(Self { id: listed.id, name, key, associated: part_associated(keys), head })
     }
 
-    pub(super) fn id(&self) -> SegmentId {
+    pub(crate) fn id(&self) -> SegmentId {
         self.id
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -142,24 +93,140 @@ impl OpenSegment {
         &self.head
     }
 
-    pub(super) fn page_count(&self) -> u32 {
-        self.preamble.page_count()
+    pub(super) fn layout(&self) -> &Layout {
+        &self.head.layout
     }
 
-    /// The plaintext of a page.
-    pub(super) fn read_page(&self, keys: &RepositoryKeys, io: &Io, page: u32) -> Result<Vec<u8>, RepoError> {
-        let (offset_bytes, length_bytes) = self.preamble.page_range(page);
-        let mut sealed = io.get_range(&self.name, offset_bytes, length_bytes)?.to_vec();
-        let plain = self
-            .key
-            .open("index page", page, &associated(keys, &self.preamble.encode()), &mut sealed)
-            .map_err(RepoError::seal(&self.name))?
-            .len();
-        sealed.truncate(plain);
-        Ok(sealed)
+    /// Reads a page of the pack table.
+    pub(super) fn read_table_page(&self, io: &Io, page: u32) -> Result<Vec<TableEntry>, RepoError> {
+        let range = self.layout().table_page(page);
+        let mut sealed = self.read(io, range)?;
+        let plain = self.open_part(TABLE_ORDINAL + page, &mut sealed)?;
+        decode_table_page(plain, page, self.layout()).map_err(RepoError::format(&self.name))
+    }
+
+    /// Reads the sections of packs that follow each other, in one request. `first` is the number of the first.
+    pub(super) fn read_sections(
+        &self,
+        io: &Io,
+        first: u32,
+        packs: &[TableEntry],
+    ) -> Result<Vec<IndexedPack>, RepoError> {
+        let numbered = || (first..).zip(packs);
+        let ranges: Vec<Range<u64>> =
+            numbered().map(|(number, pack)| self.layout().section(number, pack)).collect();
+        let (Some(start), Some(end)) = (ranges.first(), ranges.last()) else { return Ok(Vec::new()) };
+        let mut sealed = self.read(io, start.start..end.end)?;
+        let mut rest = sealed.as_mut_slice();
+        let mut out = Vec::with_capacity(packs.len());
+        for ((number, pack), range) in numbered().zip(&ranges) {
+            let (section, after) = rest
+                .split_at_mut_checked((range.end - range.start) as usize)
+                .ok_or_else(|| RepoError::WrongContent { object: self.name.clone() })?;
+            rest = after;
+            let plain = self.open_part(number, section)?;
+            let entries = decode_section(plain, pack).map_err(RepoError::format(&self.name))?;
+            out.push(IndexedPack { kind: pack.kind, id: pack.pack, entries });
+        }
+        Ok(out)
+    }
+
+    /// Reads fingerprint pages that follow each other, in one request.
+    pub(super) fn read_pages(
+        &self,
+        io: &Io,
+        pages: Range<u32>,
+        mut each: impl FnMut(Vec<PageEntry>),
+    ) -> Result<(), RepoError> {
+        let mut sealed = self.read(io, self.layout().page_range(pages.clone()))?;
+        let mut rest = sealed.as_mut_slice();
+        for page in pages {
+            let range = self.layout().page_range(page..page + 1);
+            let (bytes, after) = rest
+                .split_at_mut_checked((range.end - range.start) as usize)
+                .ok_or_else(|| RepoError::WrongContent { object: self.name.clone() })?;
+            rest = after;
+            each(self.open_page(page, bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Opens a fingerprint page that was read.
+    pub(super) fn open_page(&self, page: u32, sealed: &mut [u8]) -> Result<Vec<PageEntry>, RepoError> {
+        let plain = self.open_part(PAGES_ORDINAL + page, sealed)?;
+        decode_page(plain, page, &self.head).map_err(RepoError::format(&self.name))
+    }
+
+    fn open_part<'a>(&self, ordinal: u32, sealed: &'a mut [u8]) -> Result<&'a [u8], RepoError> {
+        self.key
+            .open("index segment", ordinal, &self.associated, sealed)
+            .map(|plain| &*plain)
+            .map_err(RepoError::seal(&self.name))
+    }
+
+    fn read(&self, io: &Io, range: Range<u64>) -> Result<Vec<u8>, RepoError> {
+        // Taken over without a copy: nobody else holds what was just read.
+        Ok(io.get_range(&self.name, range.start, range.end - range.start)?.into())
     }
 }
 
-fn associated(keys: &RepositoryKeys, preamble: &[u8]) -> Vec<u8> {
-    [keys.repository().as_bytes().as_slice(), preamble].concat()
+/// All packs of a segment in their order, read a megabyte at a time.
+pub(crate) struct SegmentPacks {
+    io: Arc<Io>,
+    segment: Arc<Segment>,
+    /// The next pack to be read.
+    number: u32,
+    /// Frames that all packs read so far have: the pack table must agree with it.
+    frames: u32,
+    table: Vec<TableEntry>,
+    ready: VecDeque<IndexedPack>,
+    failed: bool,
+}
+
+/// Bytes of sections that are read at once.
+const SECTIONS_BYTES: usize = 1 << 20;
+
+impl SegmentPacks {
+    pub(super) fn new(io: Arc<Io>, segment: Arc<Segment>) -> Self {
+        Self { io, segment, number: 0, frames: 0, table: Vec::new(), ready: VecDeque::new(), failed: false }
+    }
+
+    fn read(&mut self) -> Result<(), RepoError> {
+        let at = self.number as usize % PACKS_PER_TABLE_PAGE;
+        if at == 0 {
+            let page = self.number / PACKS_PER_TABLE_PAGE as u32;
+            self.table = self.segment.read_table_page(&self.io, page)?;
+        }
+        let packs = self.table.get(at..).unwrap_or_default();
+        if packs.first().is_none_or(|pack| pack.frames_before != self.frames) {
+            return Err(RepoError::WrongContent { object: self.segment.name.clone() });
+        }
+        let (mut count, mut frames) = (0, 0);
+        for pack in packs {
+            if count > 0 && (frames + pack.frames) as usize * SECTION_ENTRY_BYTES > SECTIONS_BYTES {
+                break;
+            }
+            count += 1;
+            frames += pack.frames;
+        }
+        self.ready.extend(self.segment.read_sections(&self.io, self.number, &packs[..count])?);
+        self.number += count as u32;
+        self.frames += frames;
+        Ok(())
+    }
+}
+
+impl Iterator for SegmentPacks {
+    type Item = Result<IndexedPack, RepoError>;
+
+    /// Ends after the first failure.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ready.is_empty() && self.number < self.segment.layout().packs() && !self.failed {
+            if let Err(error) = self.read() {
+                self.failed = true;
+                return Some(Err(error));
+            }
+        }
+        self.ready.pop_front().map(Ok)
+    }
 }

@@ -1,64 +1,108 @@
+mod adopt;
+mod gone;
+mod hostile;
+mod lookup;
+mod maintenance;
+mod sampling;
+mod table;
+
 use super::*;
 use longshore_crypto::Keyset;
-use longshore_format::{PackId, RepositoryId, pack::TrailerEntry};
-use longshore_store::memory;
+use longshore_format::{
+    Place, RepositoryId,
+    names::{self, PackKind},
+    pack::TrailerEntry,
+};
+use longshore_store::{Store, memory};
+use std::ops::Range;
 
 /// Ids as keyed hashes are: uniform.
 fn id(number: u64) -> [u8; 32] {
     *blake3::hash(&number.to_le_bytes()).as_bytes()
 }
 
-fn parts() -> (Arc<RepositoryKeys>, Arc<Io>) {
-    let keys = RepositoryKeys::new(RepositoryId([1; 16]), Keyset::for_tests([2; 32], [3; 32])).unwrap();
-    (Arc::new(keys), Arc::new(Io::new(memory()).unwrap()))
+fn pack_id(number: u64) -> PackId {
+    PackId(*blake3::hash(&[&b"pack"[..], &number.to_le_bytes()].concat()).as_bytes())
 }
 
-fn store_segment(keys: &RepositoryKeys, io: &Io, pack: u8, ids: std::ops::Range<u64>) {
-    let entries = ids.map(|number| TrailerEntry { id: id(number), length_bytes: 10 }).collect();
-    let packs = [IndexedPack { kind: PackKind::Data, id: PackId([pack; 32]), entries }];
-    let bytes = encode_segment(keys, &packs).unwrap();
-    io.create(&names::index_segment(SegmentId(*blake3::hash(&bytes).as_bytes())), bytes).unwrap();
+/// A pack of these chunks; frame lengths differ, so that offsets do.
+fn pack(number: u64, ids: Range<u64>) -> IndexedPack {
+    let entries = ids.map(|number| TrailerEntry { id: id(number), length_bytes: 10 + number as u32 % 7 });
+    IndexedPack { kind: PackKind::Data, id: pack_id(number), entries: entries.collect() }
 }
 
-#[test]
-fn every_entry_of_every_segment_is_found_where_it_is() {
-    let (keys, io) = parts();
-    store_segment(&keys, &io, 1, 0..5000);
-    store_segment(&keys, &io, 2, 5000..5001);
-    let index = Index::new(keys, io, HEADS_BYTES_MAX);
-    for number in 0..5001 {
-        let place = index.find(PackKind::Data, &id(number)).unwrap().unwrap();
-        let (pack, slot) = if number < 5000 { (1, number) } else { (2, 0) };
-        assert_eq!((place.pack, u64::from(place.slot)), (PackId([pack; 32]), slot));
-        assert_eq!((u64::from(place.offset_bytes), place.length_bytes), (slot * 10, 10));
+/// A view that a test changes as prunes would.
+#[derive(Clone, Default)]
+struct TestView(Arc<Mutex<IndexView>>);
+
+impl TestView {
+    fn set(&self, view: IndexView) {
+        *self.0.lock().unwrap() = view;
     }
-    assert_eq!(index.find(PackKind::Data, &id(9999)).unwrap(), None);
-    assert_eq!(index.find(PackKind::Meta, &id(1)).unwrap(), None, "a chunk is no node");
 }
 
-#[test]
-fn a_bad_place_is_left_out_when_another_is_wanted() {
-    let (keys, io) = parts();
-    store_segment(&keys, &io, 1, 0..10);
-    store_segment(&keys, &io, 2, 0..10);
-    let index = Index::new(keys, io, HEADS_BYTES_MAX);
-    let first = index.find_anywhere(PackKind::Data, &id(3), None).unwrap().unwrap();
-    let second = index.find_anywhere(PackKind::Data, &id(3), Some(first)).unwrap().unwrap();
-    assert_ne!(first.pack, second.pack);
-}
-
-/// Invariant 5: the index's memory does not grow with the repository; what does not fit is found by readers only.
-#[test]
-fn an_index_larger_than_its_memory_still_answers_readers() {
-    let (keys, io) = parts();
-    for pack in 0..6u8 {
-        let from = u64::from(pack) * 1000;
-        store_segment(&keys, &io, pack, from..from + 1000);
+impl ViewSource for TestView {
+    fn view(&self) -> Result<IndexView, RepoError> {
+        Ok(self.0.lock().unwrap().clone())
     }
-    let index = Index::new(keys, io, 10_000);
-    let wanted = || (0..6000).step_by(500).map(id);
-    let for_writers = wanted().filter(|id| index.find(PackKind::Data, id).unwrap().is_some()).count();
-    assert!(for_writers > 0 && for_writers < 12, "{for_writers}");
-    assert!(index.state.read().unwrap().heads_bytes <= 10_000);
-    assert!(wanted().all(|id| index.find_anywhere(PackKind::Data, &id, None).unwrap().is_some()));
+}
+
+/// A repository's index and what may be done to it from outside.
+struct World {
+    keys: Arc<RepositoryKeys>,
+    io: Arc<Io>,
+    view: TestView,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::on(memory())
+    }
+
+    fn on(store: Arc<dyn Store>) -> Self {
+        let keys = RepositoryKeys::new(RepositoryId([1; 16]), Keyset::for_tests([2; 32], [3; 32])).unwrap();
+        Self { keys: Arc::new(keys), io: Arc::new(Io::new(store).unwrap()), view: TestView::default() }
+    }
+
+    fn index(&self) -> Index {
+        self.index_of(INDEX_BYTES_MAX)
+    }
+
+    fn index_of(&self, bytes_max: usize) -> Index {
+        let limits = IndexLimits { bytes_max, ..IndexLimits::STANDARD };
+        Index::new(self.keys.clone(), self.io.clone(), limits, Box::new(self.view.clone()))
+    }
+
+    fn encode(&self, level: Level, packs: &[IndexedPack]) -> EncodedSegment {
+        let mut builder = SegmentBuilder::new(&self.keys, level, SegmentLimits::default()).unwrap();
+        packs.iter().for_each(|pack| builder.push(pack).unwrap());
+        builder.finish(&self.keys).unwrap().unwrap()
+    }
+
+    fn put(&self, segment: &EncodedSegment) {
+        self.io.create(&segment.name(), segment.bytes.clone()).unwrap();
+    }
+
+    /// Stores a segment of level 0.
+    fn segment(&self, packs: &[IndexedPack]) -> EncodedSegment {
+        let segment = self.encode(Level::Zero { plan: 0 }, packs);
+        self.put(&segment);
+        segment
+    }
+
+    /// Stores segments of level 0 of `per_segment` packs of `per_pack` chunks each, chunks and packs in order.
+    fn fill(&self, segments: u64, per_segment: u64, per_pack: u64) {
+        for segment in 0..segments {
+            let numbers = segment * per_segment..(segment + 1) * per_segment;
+            let packs: Vec<_> =
+                numbers.map(|number| pack(number, number * per_pack..(number + 1) * per_pack)).collect();
+            self.segment(&packs);
+        }
+    }
+}
+
+/// Where chunk `number` is, if packs of `per_pack` chunks hold all in order.
+fn expected(number: u64, per_pack: u64) -> Place {
+    let all = pack(number / per_pack, number / per_pack * per_pack..(number / per_pack + 1) * per_pack);
+    all.place((number % per_pack) as usize).unwrap()
 }

@@ -17,8 +17,8 @@ pub struct SessionStats {
     pub stored_bytes: u64,
     /// Packs stored.
     pub packs: u64,
-    /// Requests that were made to find chunks: pages of the index and trailers of packs.
-    pub index_page_reads: u64,
+    /// Requests that were made to list, open and ask the index. A chunk that is nowhere costs none.
+    pub index_requests: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Counters {
             new_bytes: self.new_bytes.load(Relaxed),
             stored_bytes,
             packs,
-            index_page_reads: index.page_reads(),
+            index_requests: index.requests(),
         }
     }
 }

@@ -6,13 +6,13 @@
 use super::BackupOptions;
 use crate::{
     RepoError,
-    index::{Index, IndexedPack, encode_segment},
+    index::{Index, IndexedPack, SegmentLimits, merge},
     io::Io,
     pack::FinishedPack,
 };
 use longshore_crypto::RepositoryKeys;
 use longshore_format::{
-    PackId, SegmentId,
+    PackId,
     names::{self, PackKind},
 };
 use longshore_store::{Class as StoreClass, StoreError};
@@ -204,18 +204,17 @@ impl Uploads {
     }
 
     fn write_segment(&self) -> Result<(), RepoError> {
-        let packs = {
+        let mut packs = {
             let mut state = self.shared.lock();
             state.check()?;
             state.durable_bytes = 0;
             state.durable_frames = 0;
             std::mem::take(&mut state.durable)
         };
-        if packs.is_empty() {
-            return Ok(());
-        }
+        // As they were filled, not as they arrived: who meets one pack again soon meets the next.
+        packs.sort_unstable_by_key(|(number, _)| *number);
         let (numbers, packs): (Vec<_>, Vec<_>) = packs.into_iter().unzip();
-        let written = self.store_segment(&packs);
+        let written = self.store_segments(packs);
         let mut state = self.shared.lock();
         match written {
             Ok(length) => {
@@ -232,12 +231,16 @@ impl Uploads {
         }
     }
 
-    fn store_segment(&self, packs: &[IndexedPack]) -> Result<u64, RepoError> {
-        let bytes = encode_segment(&self.keys, packs)?;
-        let id = SegmentId(*blake3::hash(&bytes).as_bytes());
-        self.io.create(&names::index_segment(id), bytes.clone())?;
-        self.index.add(id, &bytes)?;
-        Ok(bytes.len() as u64)
+    fn store_segments(&self, packs: Vec<IndexedPack>) -> Result<u64, RepoError> {
+        let mut stored_bytes = 0;
+        let packs = packs.into_iter().map(Ok);
+        for segment in merge(&self.keys, self.index.level(), SegmentLimits::default(), packs, |_, _| true) {
+            let segment = segment?;
+            self.io.create(&segment.name(), segment.bytes.clone())?;
+            self.index.add(&segment)?;
+            stored_bytes += segment.bytes.len() as u64;
+        }
+        Ok(stored_bytes)
     }
 }
 
