@@ -25,8 +25,6 @@ pub(crate) use merge::merge;
 pub(crate) use policy::segments_to_merge;
 pub use rebuild::RebuildReport;
 pub(crate) use segment::{ListedSegment, SegmentPacks};
-#[cfg(test)]
-pub(crate) use view::NothingDeleted;
 pub(crate) use view::{IndexView, ViewSource};
 pub(crate) use writer::{EncodedSegment, IndexedPack, SegmentBuilder, SegmentLimits};
 
@@ -105,6 +103,7 @@ struct State {
 }
 
 /// A segment and the number of its first pack, ascending. Numbers of segments that are gone are not used again.
+#[derive(Clone)]
 struct Numbered {
     first: u32,
     segment: Arc<Segment>,

@@ -116,6 +116,21 @@ pub struct PruneReport {
     pub waiting_sessions: usize,
     /// Condemned packs of which something could not be copied. They were left.
     pub spared_packs: u64,
+    /// Sessions that were given up, because they were silent for longer than the limit.
+    pub given_up_sessions: usize,
+}
+
+impl PruneReport {
+    fn add(&mut self, more: &Self) {
+        self.plan = self.plan.max(more.plan);
+        self.deleted_packs += more.deleted_packs;
+        self.deleted_bytes += more.deleted_bytes;
+        self.deleted_objects += more.deleted_objects;
+        self.copied_bytes += more.copied_bytes;
+        self.waiting_sessions = more.waiting_sessions;
+        self.spared_packs = more.spared_packs;
+        self.given_up_sessions += more.given_up_sessions;
+    }
 }
 
 /// What is to be condemned, confirmed by the packs' own trailers.
@@ -135,6 +150,8 @@ struct Confirmation {
     unindexed_live_bytes: u64,
 }
 
+/// Rounds of one call: one that gives sessions up, one that deletes what they owned, and one to spare.
+const ROUNDS_MAX: usize = 3;
 /// So many segments of level 0 are worth merging even if nothing else is to do: each costs every reader a request.
 const LEVEL_0_MANY: usize = 64;
 
@@ -159,6 +176,26 @@ impl Repository {
         progress: &mut dyn FnMut(PruneStage),
     ) -> Result<PruneReport, RepoError> {
         self.require_authority()?;
+        let mut report = self.prune_once(options, progress)?;
+        // What a session owned that was given up is disposable only now.
+        for _ in 1..ROUNDS_MAX {
+            if report.given_up_sessions == 0 || report.waiting_sessions > 0 {
+                break;
+            }
+            let more = self.prune_once(options, progress)?;
+            report.add(&more);
+            if more.given_up_sessions == 0 {
+                break;
+            }
+        }
+        Ok(report)
+    }
+
+    fn prune_once(
+        &self,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneReport, RepoError> {
         let (newest, finished) = plans::newest_numbers(&self.io)?;
         if newest > finished {
             let report = self.finish_plan(newest, options, progress)?;
@@ -287,7 +324,10 @@ impl Repository {
         self.require_newest(plan.number)?;
         self.index.adopt_view(&plans::PlanView::load(&self.io, &self.keys)?.index());
         let look = match settle::settle(self, plan.number, options.patience)? {
-            Settled::All(look) => look,
+            Settled::All(look, given_up) => {
+                report.given_up_sessions = given_up;
+                look
+            }
             Settled::Waiting(count) => {
                 report.waiting_sessions = count;
                 return Ok(report);
@@ -342,6 +382,9 @@ impl Prepared {
     /// Whether a plan would change anything worth its waiting.
     fn has_work(&self, repository: &Repository) -> Result<bool, RepoError> {
         let has_waste = !self.condemned.is_empty() || !self.inventory.look.disposable().is_empty();
-        Ok(has_waste || repository.level_0_count()? >= LEVEL_0_MANY)
+        let plan = self.inventory.view.newest;
+        Ok(has_waste
+            || repository.level_0_count()? >= LEVEL_0_MANY
+            || settle::has_silent(repository, &self.inventory.look, plan)?)
     }
 }

@@ -35,6 +35,7 @@ pub struct Report {
     freed_bytes: u64,
     waiting_sessions: usize,
     spared_packs: u64,
+    given_up_sessions: usize,
 }
 
 pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failure> {
@@ -155,6 +156,7 @@ impl From<&PruneReport> for Report {
             freed_bytes: report.deleted_bytes.saturating_sub(report.copied_bytes),
             waiting_sessions: report.waiting_sessions,
             spared_packs: report.spared_packs,
+            given_up_sessions: report.given_up_sessions,
             ..Self::from(&report.estimate)
         }
     }

@@ -8,13 +8,9 @@ use super::{
     writer::EncodedSegment,
 };
 use crate::RepoError;
-use longshore_format::{
-    SegmentId,
-    index::{PAGE_ENTRY_BYTES, PageEntry, SECTION_ENTRY_BYTES},
-    names,
-};
+use longshore_format::{SegmentId, index::PageEntry, names};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -24,8 +20,6 @@ const AT_ONCE: usize = 12;
 const PAGES_AT_ONCE: u32 = 25;
 /// Listings until segments that stay missing are given up.
 const LISTINGS_MAX: usize = 3;
-/// A segment has at least so many bytes for each entry.
-const ENTRY_BYTES_LEAST: u64 = (SECTION_ENTRY_BYTES + PAGE_ENTRY_BYTES) as u64;
 
 /// What a look-up needs in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +28,6 @@ pub(super) enum Need {
     Heads,
     /// And fingerprints.
     Fingerprints,
-}
-
-/// Why a segment that was listed could not be opened.
-enum Opening {
-    Gone,
-    Damaged,
 }
 
 impl Index {
@@ -92,7 +80,7 @@ impl Index {
         let listed = ListedSegment { level, id, size_bytes: bytes.len() as u64 };
         let segment = Arc::new(Segment::from_tail(&self.keys, &listed, bytes)?);
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.state().is_open || self.state().segment(id).is_some() {
+        if !self.state().is_open || self.state().all().any(|segment| segment.id() == id) {
             // It will be listed, or was.
             return Ok(());
         }
@@ -104,8 +92,7 @@ impl Index {
             entries.extend(segment.open_page(page, &mut sealed)?);
         }
         let mut state = self.state_mut();
-        let first = state.reserve(&segment);
-        state.insert(first, segment);
+        let first = state.insert(segment);
         if let (Some(first), Some(fingerprints)) = (first, &mut state.fingerprints) {
             fingerprints.merge(numbered(first, entries));
         }
@@ -140,116 +127,104 @@ impl Index {
     /// Makes the state that of the wanted segments; returns those that are not there.
     fn take_over(&self, wanted: &[ListedSegment], need: Need) -> Result<Vec<SegmentId>, RepoError> {
         let ids: HashSet<SegmentId> = wanted.iter().map(|segment| segment.id).collect();
-        let fingerprints = {
+        let (known, fingerprints) = {
             let mut state = self.state_mut();
             state.segments.retain(|numbered| ids.contains(&numbered.segment.id()));
             state.unnumbered.retain(|segment| ids.contains(&segment.id()));
             state.damaged.clear();
+            let known: HashSet<SegmentId> = state.all().map(|segment| segment.id()).collect();
             // Without fingerprints other threads wait for this one.
-            state.fingerprints.take()
+            (known, state.fingerprints.take())
         };
-        let is_loaded = fingerprints.is_some();
-        let fingerprints = match (need, fingerprints) {
-            (Need::Heads, None) => None,
-            (_, Some(mut fingerprints)) => {
-                let state = self.state();
-                fingerprints.retain(|number| state.segment_of(number).is_some());
-                Some(fingerprints)
-            }
-            (Need::Fingerprints, None) => {
-                let bytes: u64 = wanted.iter().map(|segment| segment.size_bytes).sum();
-                Some(Fingerprints::new(self.limits.bytes_max, bytes / ENTRY_BYTES_LEAST))
-            }
-        };
-        let is_new = |id| self.state().segment(id).is_none();
-        let reads_pages = fingerprints.is_some() && !is_loaded;
-        let todo: Vec<&ListedSegment> =
-            wanted.iter().filter(|segment| reads_pages || is_new(segment.id)).collect();
-        self.read_all(&todo, fingerprints)
-    }
-
-    /// Opens segments, several at once, and reads their fingerprints into the table, if there is one.
-    fn read_all(
-        &self,
-        todo: &[&ListedSegment],
-        fingerprints: Option<Fingerprints>,
-    ) -> Result<Vec<SegmentId>, RepoError> {
-        let table = Mutex::new(fingerprints);
-        let next = Mutex::new(todo.iter());
-        let work = || -> Result<Vec<(ListedSegment, Opening)>, RepoError> {
-            let mut out = Vec::new();
-            loop {
-                let listed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(listed) = listed else { return Ok(out) };
-                match self.read_one(listed, &table) {
-                    Ok(()) => {}
-                    Err(error) if is_gone(&error) => out.push((**listed, Opening::Gone)),
-                    Err(error) if is_damage(&error) => {
-                        let error: &dyn std::error::Error = &error;
-                        tracing::warn!(error, segment = listed.name(), "a segment of the index is damaged");
-                        out.push((**listed, Opening::Damaged));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        };
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..AT_ONCE.min(todo.len())).map(|_| scope.spawn(work)).collect();
-            handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-        });
-        let failed: Vec<_> =
-            results.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        let mut fingerprints = table.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.state_mut();
-        if let Some(fingerprints) = &mut fingerprints {
-            if !failed.is_empty() {
-                // What was read of a segment before it failed names packs that nobody knows.
-                fingerprints.retain(|number| state.segment_of(number).is_some());
-            }
-            fingerprints.sort();
-        }
-        state.fingerprints = fingerprints;
-        let mut missing = Vec::new();
-        for (listed, opening) in failed {
-            match opening {
-                Opening::Gone => missing.push(listed.id),
-                Opening::Damaged => state.damaged.push(listed),
-            }
+        let new: Vec<&ListedSegment> = wanted.iter().filter(|segment| !known.contains(&segment.id)).collect();
+        let mut missing = self.each(&new, |listed| {
+            let segment = self.open_segment(listed)?;
+            self.state_mut().insert(segment);
+            Ok(())
+        })?;
+        if need == Need::Fingerprints || fingerprints.is_some() {
+            missing.extend(self.load_fingerprints(wanted, &known, fingerprints)?);
         }
         Ok(missing)
     }
 
-    fn read_one(&self, listed: &ListedSegment, table: &Mutex<Option<Fingerprints>>) -> Result<(), RepoError> {
-        let known = self.state().segment(listed.id);
-        let is_new = known.is_none();
-        let (first, segment) = match known {
-            Some(known) => known,
-            None => {
-                let segment = self.open_segment(listed)?;
-                (self.state_mut().reserve(&segment), segment)
+    /// Reads the fingerprints of all segments; if those of `known` ones are there, only of the others.
+    fn load_fingerprints(
+        &self,
+        wanted: &[ListedSegment],
+        known: &HashSet<SegmentId>,
+        old: Option<Fingerprints>,
+    ) -> Result<Vec<SegmentId>, RepoError> {
+        let is_loaded = |id| old.is_some() && known.contains(&id);
+        let (firsts, entries) = {
+            let state = self.state();
+            let firsts: HashMap<SegmentId, Numbered> =
+                state.segments.iter().map(|numbered| (numbered.segment.id(), numbered.clone())).collect();
+            let layouts = state.segments.iter().map(|numbered| numbered.segment.layout());
+            (firsts, layouts.map(|layout| u64::from(layout.entries())).sum())
+        };
+        let todo: Vec<&ListedSegment> = wanted
+            .iter()
+            .filter(|segment| firsts.contains_key(&segment.id) && !is_loaded(segment.id))
+            .collect();
+        let table = Mutex::new(old.unwrap_or_else(|| Fingerprints::new(self.limits.bytes_max, entries)));
+        let missing = self.each(&todo, |listed| match firsts.get(&listed.id) {
+            Some(Numbered { first, segment }) => self.read_fingerprints(*first, segment, &table),
+            None => Ok(()),
+        })?;
+        let mut fingerprints = table.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state_mut();
+        // Of segments that are gone since, or that failed half way.
+        fingerprints.retain(|number| state.segment_of(number).is_some());
+        fingerprints.sort();
+        state.fingerprints = Some(fingerprints);
+        Ok(missing)
+    }
+
+    /// Does something with segments, several at once. Those that are not there are returned and those that are damaged
+    /// noted; neither is part of the state afterwards.
+    fn each(
+        &self,
+        segments: &[&ListedSegment],
+        work: impl Fn(&ListedSegment) -> Result<(), RepoError> + Sync,
+    ) -> Result<Vec<SegmentId>, RepoError> {
+        let next = Mutex::new(segments.iter());
+        let run = || -> Result<Vec<SegmentId>, RepoError> {
+            let mut missing = Vec::new();
+            loop {
+                let listed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(listed) = listed else { return Ok(missing) };
+                let Err(error) = work(listed) else { continue };
+                if is_gone(&error) {
+                    missing.push(listed.id);
+                } else if is_damage(&error) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, segment = listed.name(), "a segment of the index is damaged");
+                    self.state_mut().damaged.push(**listed);
+                } else {
+                    return Err(error);
+                }
+                self.state_mut().segments.retain(|numbered| numbered.segment.id() != listed.id);
             }
         };
-        if let Some(first) = first {
-            self.read_fingerprints(first, &segment, table)?;
-        }
-        if is_new {
-            self.state_mut().insert(first, segment);
-        }
-        Ok(())
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..AT_ONCE.min(segments.len())).map(|_| scope.spawn(run)).collect();
+            handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
+        });
+        Ok(results.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn read_fingerprints(
         &self,
         first: u32,
         segment: &Segment,
-        table: &Mutex<Option<Fingerprints>>,
+        table: &Mutex<Fingerprints>,
     ) -> Result<(), RepoError> {
         let table = || table.lock().unwrap_or_else(PoisonError::into_inner);
         let mut start = 0;
         loop {
             // Anew each time: it falls when the table is full.
-            let highest = table().as_ref().and_then(Fingerprints::highest);
-            let Some(highest) = highest else { return Ok(()) };
+            let Some(highest) = table().highest() else { return Ok(()) };
             let end = segment.head().pages_up_to(highest).end;
             if start >= end {
                 return Ok(());
@@ -257,40 +232,29 @@ impl Index {
             let pages = start..end.min(start + PAGES_AT_ONCE);
             start = pages.end;
             self.count(1);
-            segment.read_pages(&self.io, pages, |entries| {
-                if let Some(fingerprints) = &mut *table() {
-                    fingerprints.append(numbered(first, entries));
-                }
-            })?;
+            segment.read_pages(&self.io, pages, |entries| table().append(numbered(first, entries)))?;
         }
     }
 }
 
 impl State {
-    /// A segment, with the number of its first pack if it has one.
-    fn segment(&self, id: SegmentId) -> Option<(Option<u32>, Arc<Segment>)> {
-        let numbered = self.segments.iter().find(|numbered| numbered.segment.id() == id);
-        let unnumbered = || self.unnumbered.iter().find(|segment| segment.id() == id);
-        numbered
-            .map(|numbered| (Some(numbered.first), numbered.segment.clone()))
-            .or_else(|| unnumbered().map(|segment| (None, segment.clone())))
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.segments.iter().map(|numbered| &numbered.segment).chain(&self.unnumbered)
     }
 
-    /// Numbers for the packs of a segment; none if there are no more.
-    fn reserve(&mut self, segment: &Segment) -> Option<u32> {
+    /// Adds a segment; returns the number of its first pack, unless there are no numbers left.
+    fn insert(&mut self, segment: Arc<Segment>) -> Option<u32> {
         let first = self.number_next;
-        let next = first.checked_add(segment.layout().packs()).filter(|next| *next <= PACKS_MAX)?;
-        self.number_next = next;
-        Some(first)
-    }
-
-    fn insert(&mut self, first: Option<u32>, segment: Arc<Segment>) {
-        match first {
-            Some(first) => {
-                let at = self.segments.partition_point(|numbered| numbered.first < first);
-                self.segments.insert(at, Numbered { first, segment });
+        match first.checked_add(segment.layout().packs()) {
+            Some(next) if next <= PACKS_MAX => {
+                self.number_next = next;
+                self.segments.push(Numbered { first, segment });
+                Some(first)
             }
-            None => self.unnumbered.push(segment),
+            _ => {
+                self.unnumbered.push(segment);
+                None
+            }
         }
     }
 }

@@ -127,11 +127,7 @@ impl Index {
                 }
                 self.state().unnumbered.clone()
             }
-            None => {
-                let state = self.state();
-                let numbered = state.segments.iter().map(|numbered| &numbered.segment);
-                numbered.chain(&state.unnumbered).cloned().collect()
-            }
+            None => self.state().all().cloned().collect(),
         };
         for some in segments.chunks(SEGMENTS_AT_ONCE) {
             for candidate in self.candidates(id, some, &mut search)? {
@@ -149,11 +145,7 @@ impl Index {
         if self.exact_lookups.fetch_add(1, Relaxed) < EXACT_LOOKUPS_MAX {
             return Ok(());
         }
-        let entries: usize = {
-            let state = self.state();
-            let layouts = state.segments.iter().map(|numbered| numbered.segment.layout());
-            layouts.map(|layout| layout.entries() as usize).sum()
-        };
+        let entries: usize = self.state().all().map(|segment| segment.layout().entries() as usize).sum();
         if entries * size_of::<u64>() <= self.limits.bytes_max / READER_SHARE {
             self.ensure(Need::Fingerprints)?;
         }

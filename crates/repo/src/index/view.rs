@@ -33,14 +33,3 @@ pub(crate) trait ViewSource: Send + Sync {
     /// The newest view.
     fn view(&self) -> Result<IndexView, RepoError>;
 }
-
-/// The view of a repository in which nothing was ever deleted.
-#[cfg(test)]
-pub(crate) struct NothingDeleted;
-
-#[cfg(test)]
-impl ViewSource for NothingDeleted {
-    fn view(&self) -> Result<IndexView, RepoError> {
-        Ok(IndexView::default())
-    }
-}

@@ -9,12 +9,13 @@ use crate::{
 };
 use longshore_crypto::random_bytes;
 use longshore_format::{
-    Location, PackId, Place,
+    Location, PackId, Place, SessionId,
     hint::HintPlace,
     names::{self, PackKind},
     node::{Node, NodeParts},
     pack::PACK_BYTES_MAX,
 };
+use longshore_store::Class as StoreClass;
 use std::collections::{HashMap, HashSet};
 
 /// Copied chunks whose new places are remembered, so that copied nodes point to them; beyond it the index is asked.
@@ -24,12 +25,14 @@ const MOVED_MAX: usize = 256 << 10;
 pub(super) struct Copier<'r> {
     repository: &'r Repository,
     marks: &'r Marks,
-    /// Packs of which everything is needed, whatever is live: a session said that it used them.
-    whole: HashSet<(PackKind, PackId)>,
+    /// Packs that sessions said they had used. For each of those sessions all of them is copied, live or not, into packs
+    /// that it owns: nothing else keeps what it used alive until it has committed.
+    used: HashMap<(PackKind, PackId), Vec<SessionId>>,
     uploads: Uploads,
-    session: [u8; 16],
+    /// The owner of everything else: no session, so nobody need be asked when it is dead.
+    nobody: SessionId,
     writer: FrameWriter,
-    open: HashMap<PackKind, PackBuilder>,
+    open: HashMap<(SessionId, PackKind), PackBuilder>,
     pack_number_next: u64,
     moved: HashMap<[u8; 32], Location>,
     copied: Copied,
@@ -56,15 +59,15 @@ impl<'r> Copier<'r> {
     pub(super) fn new(
         repository: &'r Repository,
         marks: &'r Marks,
-        whole: HashSet<(PackKind, PackId)>,
+        used: HashMap<(PackKind, PackId), Vec<SessionId>>,
     ) -> Result<Self, RepoError> {
         let (io, keys, index) = (repository.io.clone(), repository.keys.clone(), repository.index.clone());
         Ok(Self {
             repository,
             marks,
-            whole,
+            used,
             uploads: Uploads::new(io, keys, index, BackupOptions::default()),
-            session: random_bytes()?,
+            nobody: SessionId(random_bytes()?),
             writer: FrameWriter::new(repository.config.compression_level)?,
             open: HashMap::new(),
             pack_number_next: 0,
@@ -106,26 +109,31 @@ impl<'r> Copier<'r> {
 
     fn copy_pack(&mut self, kind: PackKind, id: PackId) -> Result<(), RepoError> {
         let name = names::pack(kind, id);
-        let needs_all = self.whole.contains(&(kind, id));
         let trailer = match pack::read_trailer(&self.repository.io, &self.repository.keys, kind, &name) {
             Ok((_, trailer)) => trailer,
             // Another prune is further: its result is there, and it has begun to delete.
-            Err(RepoError::Store { source }) if source.class() == longshore_store::Class::NotFound => return Ok(()),
+            Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
         let mut needed = Vec::new();
         for (slot, frame) in trailer.entries.iter().enumerate() {
-            if (needs_all || self.marks.is_live(&frame.id)) && !self.has_kept_copy(kind, &frame.id)? {
+            if self.marks.is_live(&frame.id) && !self.has_kept_copy(kind, &frame.id)? {
                 needed.push(slot);
             }
         }
-        if needed.is_empty() {
+        let users = self.used.remove(&(kind, id)).unwrap_or_default();
+        if needed.is_empty() && users.is_empty() {
             return Ok(());
         }
         let loaded = self.load(kind, id)?;
         let mut reader = FrameReader::new()?;
         for slot in needed {
-            self.copy_frame(&loaded, slot, &mut reader)?;
+            self.copy_frame(&loaded, slot, self.nobody, &mut reader)?;
+        }
+        for user in users {
+            for slot in 0..trailer.entries.len() {
+                self.copy_frame(&loaded, slot, user, &mut reader)?;
+            }
         }
         Ok(())
     }
@@ -154,7 +162,13 @@ impl<'r> Copier<'r> {
         Ok(Loaded { kind, id, bytes, trailer, key })
     }
 
-    fn copy_frame(&mut self, pack: &Loaded, slot: usize, reader: &mut FrameReader) -> Result<(), RepoError> {
+    fn copy_frame(
+        &mut self,
+        pack: &Loaded,
+        slot: usize,
+        owner: SessionId,
+        reader: &mut FrameReader,
+    ) -> Result<(), RepoError> {
         let name = names::pack(pack.kind, pack.id);
         let wrong = || RepoError::WrongContent { object: name.clone() };
         let offset: u32 = pack.trailer.entries[..slot].iter().map(|frame| frame.length_bytes).sum();
@@ -175,7 +189,7 @@ impl<'r> Copier<'r> {
             PackKind::Meta => self.moved_node(&frame.id, plain, pack.id)?,
             PackKind::Data => return Err(wrong()),
         };
-        self.append(pack.kind, &frame.id, &plain)
+        self.append((owner, pack.kind), &frame.id, &plain)
     }
 
     /// A node with its hints set right; its canonical part, and so its id, stays.
@@ -206,21 +220,29 @@ impl<'r> Copier<'r> {
         }
     }
 
-    fn append(&mut self, kind: PackKind, id: &[u8; 32], plain: &[u8]) -> Result<(), RepoError> {
+    fn append(
+        &mut self,
+        lane: (SessionId, PackKind),
+        id: &[u8; 32],
+        plain: &[u8],
+    ) -> Result<(), RepoError> {
         let target = self.repository.config.pack_bytes as usize;
-        if self.open.get(&kind).is_some_and(|open| !open.has_room(plain.len(), target)) {
-            self.finish_pack(kind)?;
+        if self.open.get(&lane).is_some_and(|open| !open.has_room(plain.len(), target)) {
+            self.finish_pack(lane)?;
         }
-        if !self.open.contains_key(&kind) {
+        if !self.open.contains_key(&lane) {
             let number = self.pack_number_next;
             self.pack_number_next += 1;
-            let keys = &self.repository.keys;
-            self.open.insert(kind, PackBuilder::new(keys, kind, number, self.session, target + (64 << 10))?);
+            let (owner, kind) = lane;
+            let pack =
+                PackBuilder::new(&self.repository.keys, kind, number, owner.0, target + (64 << 10))?;
+            self.open.insert(lane, pack);
         }
-        let Some(open) = self.open.get_mut(&kind) else { return Ok(()) };
+        let Some(open) = self.open.get_mut(&lane) else { return Ok(()) };
         let slot = open.append(&self.repository.keys, &mut self.writer, id, plain)?;
         self.copied.bytes += u64::from(slot.length_bytes);
-        if self.moved.len() < MOVED_MAX {
+        // Only what nobody owns: what a session owns goes with it.
+        if lane.0 == self.nobody && self.moved.len() < MOVED_MAX {
             let location = Location::Open {
                 pack_number: open.number,
                 slot: slot.slot,
@@ -233,11 +255,12 @@ impl<'r> Copier<'r> {
     }
 
     fn finish_packs(&mut self) -> Result<(), RepoError> {
-        PackKind::ALL.into_iter().try_for_each(|kind| self.finish_pack(kind))
+        let lanes: Vec<_> = self.open.keys().copied().collect();
+        lanes.into_iter().try_for_each(|lane| self.finish_pack(lane))
     }
 
-    fn finish_pack(&mut self, kind: PackKind) -> Result<(), RepoError> {
-        match self.open.remove(&kind) {
+    fn finish_pack(&mut self, lane: (SessionId, PackKind)) -> Result<(), RepoError> {
+        match self.open.remove(&lane) {
             Some(open) if !open.is_empty() => self.uploads.submit(open.finish(&self.repository.keys)?),
             _ => Ok(()),
         }

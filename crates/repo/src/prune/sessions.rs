@@ -22,7 +22,7 @@ use longshore_format::{
     session::{SessionKind, SessionOpen, SessionProgress, SessionReady, SessionSeen},
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -175,16 +175,18 @@ pub(crate) fn progress_roots(
     Ok(roots.into_iter().map(NodeRef::from).collect())
 }
 
-/// Condemned packs that sessions said they had used.
+/// Condemned packs that sessions which are not over said they had used, and which sessions those are.
 pub(super) fn packs_used(
     repository: &Repository,
     sessions: &[SessionState],
     plan: u64,
-) -> Result<HashSet<(PackKind, PackId)>, RepoError> {
-    let mut packs = HashSet::new();
+) -> Result<HashMap<(PackKind, PackId), Vec<SessionId>>, RepoError> {
+    let mut packs: HashMap<_, Vec<_>> = HashMap::new();
     for session in sessions.iter().filter(|session| session.seen.contains(&plan)) {
         let seen = read(repository, session.run, session.id, SessionObject::Seen(plan), SessionSeen::decode)?;
-        packs.extend(seen.iter().flat_map(|seen| seen.packs.iter()));
+        for pack in seen.iter().flat_map(|seen| seen.packs.iter()) {
+            packs.entry(pack).or_default().push(session.id);
+        }
     }
     Ok(packs)
 }

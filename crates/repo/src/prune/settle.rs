@@ -21,8 +21,8 @@ const LOOK_EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// What came of waiting.
 pub(super) enum Settled {
-    /// The look in which every session had settled.
-    All(Look),
+    /// The look in which every session had settled, and how many were given up on the way.
+    All(Look, usize),
     /// So many sessions have still not answered after the time that the caller gave.
     Waiting(usize),
 }
@@ -30,14 +30,19 @@ pub(super) enum Settled {
 /// Waits until every session that was opened before the plan has acknowledged it, is over, or was silent for too long.
 pub(super) fn settle(repository: &Repository, plan: u64, patience: Duration) -> Result<Settled, RepoError> {
     let begun = Instant::now();
+    let mut given_up = 0;
     loop {
         let look = Look::take(repository)?;
         let now = store_clock(repository, plan)?;
         let steps = sessions::decide(&look.sessions, plan, now, silence_limit(repository));
         for (session, step) in look.sessions.iter().zip(&steps) {
             match step {
-                Step::Fence(key) => fence(repository, *key, plan)?,
+                Step::Fence(key) => {
+                    given_up += 1;
+                    fence(repository, *key, plan)?;
+                }
                 Step::LetGo => {
+                    given_up += 1;
                     repository.io.delete(&names::session(session.run, session.id, SessionObject::Open))?;
                 }
                 Step::Settled | Step::Wait => {}
@@ -45,7 +50,7 @@ pub(super) fn settle(repository: &Repository, plan: u64, patience: Duration) -> 
         }
         let open = steps.iter().filter(|step| **step != Step::Settled).count();
         if open == 0 {
-            return Ok(Settled::All(look));
+            return Ok(Settled::All(look, given_up));
         }
         // Who was fenced or let go is over in the next look, without waiting.
         if steps.contains(&Step::Wait) {
@@ -85,6 +90,18 @@ fn silence_limit(repository: &Repository) -> Duration {
 
 fn look_every(repository: &Repository) -> Duration {
     LOOK_EVERY_MAX.min(silence_limit(repository) / 20)
+}
+
+/// Whether a session would be given up for the sake of a plan.
+pub(super) fn has_silent(repository: &Repository, look: &Look, plan: u64) -> Result<bool, RepoError> {
+    if look.sessions.is_empty() {
+        return Ok(false);
+    }
+    let now = store_clock(repository, plan)?;
+    let limit = silence_limit(repository);
+    Ok(sessions::decide(&look.sessions, u64::MAX, now, limit)
+        .iter()
+        .any(|step| matches!(step, Step::Fence(_) | Step::LetGo)))
 }
 
 /// The time of the store's clock: that of an object made just now.
