@@ -113,6 +113,7 @@ impl Repository {
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<CheckReport, RepoError> {
         let mut report = CheckReport::default();
+        self.check_keys(&mut |object, reason| report.problem(object, reason))?;
         let mut packs = PackTable::list(self, &mut report)?;
         self.check_index(options, &mut packs, &mut report)?;
         self.check_snapshots(&mut packs, &mut report, progress)?;
@@ -159,7 +160,7 @@ impl Repository {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -17,6 +17,7 @@ mod error;
 mod frame;
 mod index;
 mod io;
+mod keys;
 mod open;
 mod pack;
 mod read;
@@ -28,12 +29,15 @@ mod volume;
 
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
 pub use error::{Class, RepoError};
-pub use longshore_crypto::Secret;
+pub use keys::{AddedKey, ChangedKeys, KeyChange, KeyHolder, KeyInfo, KeyList, Unlock};
+pub use longshore_crypto::{Credential, CryptoError, Identity, Recipient, Secret, StrongKey};
 pub use longshore_format::{
-    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,
+    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SlotId,
+    SourceId,
+    keyset::Role,
     map::SPAN_BYTES,
     names::SnapshotKey,
-    slot::KdfCost,
+    slot::{KdfCost, SlotKind},
     snapshot::{Content, KubernetesVolume, SnapshotRecord, SnapshotStats, SourceIdentity},
     tree::{Entry, EntryContent, EntryKind, INLINE_BYTES_MAX, Time, Xattr},
 };
