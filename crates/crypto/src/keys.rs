@@ -115,7 +115,7 @@ impl RepositoryKeys {
 
     /// The epoch that new objects are sealed with.
     pub fn newest_epoch(&self) -> u32 {
-        self.keyset.epochs.last().map_or(0, |(number, _)| *number)
+        self.keyset.newest_epoch()
     }
 
     /// The key of one object, and the commitment to it that the object carries. `salt` is fresh for each object.
@@ -126,7 +126,12 @@ impl RepositoryKeys {
         salt: &[u8; 32],
     ) -> Result<(SealKey, [u8; 32]), CryptoError> {
         let found = self.keyset.epochs.iter().find(|(number, _)| *number == epoch);
-        let (_, secret) = found.ok_or(CryptoError::UnknownEpoch { epoch })?;
+        let unknown = if epoch > self.newest_epoch() {
+            CryptoError::NewerEpoch { epoch }
+        } else {
+            CryptoError::UnknownEpoch { epoch }
+        };
+        let (_, secret) = found.ok_or(unknown)?;
         let purpose_key =
             kdf::subkey(&secret.0, &self.repository.0, &[b"longshore/1/seal/", purpose.label()]);
         let key = kdf::subkey(&purpose_key.0, salt, &[b"key"]);
@@ -147,9 +152,14 @@ impl RepositoryKeys {
         if &expected == commitment { Ok(key) } else { Err(CryptoError::NotAuthentic { what }) }
     }
 
+    /// The first epoch of the maintenance key in force. What decides for all must be sealed in it or later.
+    pub fn authority_epoch(&self) -> u32 {
+        self.keyset.authority_epoch()
+    }
+
     /// Whether records that only maintenance may write can be written with these keys.
     pub fn can_maintain(&self) -> bool {
-        self.keyset.maintenance.is_some()
+        self.keyset.can_maintain()
     }
 
     /// The signature of a record that only maintenance may write.

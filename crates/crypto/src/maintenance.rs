@@ -4,10 +4,13 @@
 
 use crate::{CryptoError, SecretKey, random_bytes};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use longshore_format::{RepositoryId, sealed::RecordKind};
+use longshore_format::{RepositoryId, keyset::KeysetRevision, sealed::RecordKind};
 
 /// Domain of the signatures of records.
 const RECORD: &[u8] = b"longshore/1/signed record";
+
+/// Domain of the signatures of keyset revisions.
+const KEYSET: &[u8] = b"longshore/1/signed keyset";
 
 /// From which epoch on records must be signed with which key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,4 +63,9 @@ pub(crate) fn record_message(
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(blake3::hash(plain).as_bytes());
     out
+}
+
+/// What is signed of a keyset revision: all of it. Its repository and its number are in it.
+pub(crate) fn keyset_message(revision: &KeysetRevision) -> Vec<u8> {
+    [KEYSET, &revision.signed_bytes()].concat()
 }

@@ -39,6 +39,14 @@ pub enum FormatError {
         /// The newest version that can be read.
         supported: u16,
     },
+    /// Something that a newer version, or a build with more features, understands.
+    #[error("{what} needs {feature}, which this build does not know")]
+    Unsupported {
+        /// The structure being read.
+        what: &'static str,
+        /// What is not known.
+        feature: &'static str,
+    },
     /// A count or length is above its limit.
     #[error("{what} is {found}, above the limit of {limit}")]
     Limit {
@@ -72,7 +80,7 @@ impl FormatError {
     /// The closed class of this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Version { .. } => Class::Unsupported,
+            Self::Version { .. } | Self::Unsupported { .. } => Class::Unsupported,
             _ => Class::Corrupt,
         }
     }

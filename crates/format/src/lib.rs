@@ -12,6 +12,7 @@ pub mod hint;
 pub mod ids;
 pub mod index;
 mod json;
+pub mod keyset;
 pub mod map;
 pub mod names;
 pub mod node;

@@ -6,6 +6,10 @@ use crate::{PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId,
 pub const REPOSITORY: &str = "repo";
 /// Prefix of key slots.
 pub const KEYS: &str = "keys/";
+/// Prefix of keyset revisions.
+pub const KEYSETS: &str = "keyset/";
+/// Digits of the number of a revision, so that names sort as numbers do.
+const REVISION_DIGITS: usize = 8;
 /// Prefix of sealed configurations.
 pub const CONFIG: &str = "config/";
 /// Prefix of snapshot records.
@@ -100,6 +104,24 @@ pub fn key_slot(repository: RepositoryId, slot: SlotId) -> String {
 /// The prefix of the key slots of one repository.
 pub fn key_slots(repository: RepositoryId) -> String {
     format!("{KEYS}{repository}/")
+}
+
+/// The name of a keyset revision.
+pub fn keyset(repository: RepositoryId, revision: u32) -> String {
+    format!("{KEYSETS}{repository}/{revision:08}")
+}
+
+/// The prefix of the keyset revisions of one repository.
+pub fn keyset_revisions(repository: RepositoryId) -> String {
+    format!("{KEYSETS}{repository}/")
+}
+
+/// The number of a revision, of a keyset or of the configuration, that an object name under `prefix` stands for.
+pub fn parse_revision(prefix: &str, name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(prefix)?;
+    let number: u32 = digits.parse().ok()?;
+    (number > 0 && digits.len() == REVISION_DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit()))
+        .then_some(number)
 }
 
 /// The name of a revision of the configuration.
@@ -281,6 +303,17 @@ mod tests {
         let key = SnapshotKey { source: SourceId([7; 16]), run: RunId(uuid::Uuid::from_u128(9)), attempt: 1 };
         assert_eq!(parse_snapshot(&snapshot(&key)), Some(key));
         assert_eq!(parse_snapshot(&(snapshot(&key) + "/x")), None);
+        let repository = RepositoryId([3; 16]);
+        for (prefix, name) in [
+            (keyset_revisions(repository), keyset(repository, 7)),
+            (config_revisions(repository), config(repository, 7)),
+        ] {
+            assert_eq!(parse_revision(&prefix, &name), Some(7));
+            for wrong in ["00000000", "0000007", "000000007", "+0000007", "x"] {
+                assert_eq!(parse_revision(&prefix, &format!("{prefix}{wrong}")), None);
+            }
+        }
+        assert_eq!(parse_revision(&keyset_revisions(repository), &keyset(repository, 123_456_789)), None);
         let segment = SegmentId([1; 32]);
         for level in [Level::Zero { plan: 0 }, Level::Zero { plan: 123_456_789 }, Level::One] {
             assert_eq!(parse_index_segment(&index_segment(level, segment)), Some((level, segment)));

@@ -63,8 +63,10 @@ reasons! {
     RepositoryNotFound => (10, false, "Check bucket and prefix; a restore never creates a repository."),
     /// The prefix holds something else than a repository.
     RepositoryForeign => (1, false, "Choose an empty prefix, or the prefix of a Longshore repository."),
-    /// The password does not open the repository.
-    WrongKey => (12, false, "Use the password that the repository was made with."),
+    /// The password or key does not open the repository, or not any more.
+    WrongKey => (12, false, "Use a password or key that `longshore key list` lists."),
+    /// The keys of the repository were rotated while the mover ran.
+    KeysRotated => (75, true, "Nothing: the job runs again, with the new keys."),
     /// The key opens the repository but may only read and add, not forget, prune or change keys.
     NoAuthority => (1, false, "Use a key with role maintenance."),
     /// The restore point is not in the repository.

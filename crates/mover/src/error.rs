@@ -106,15 +106,17 @@ fn repository_reason(error: &RepoError) -> Reason {
         Repo::Store(Store::Transient) => Reason::StoreUnavailable,
         Repo::Store(Store::Corrupt | Store::NotFound) | Repo::Corrupt => Reason::RepositoryDamaged,
         Repo::WrongPassword => Reason::WrongKey,
+        Repo::KeysRotated => Reason::KeysRotated,
         Repo::NoAuthority => Reason::NoAuthority,
         Repo::NoRepository => Reason::RepositoryNotFound,
         Repo::NotEmpty | Repo::AlreadyInitialised | Repo::Unsupported => Reason::RepositoryForeign,
         Repo::SnapshotNotFound | Repo::Forgotten => Reason::RestorePointNotFound,
         Repo::Fenced => Reason::Interrupted,
         _ if matches!(error, RepoError::WrongKind { .. }) => Reason::VolumeModeMismatch,
-        Repo::Store(Store::AlreadyExists | Store::Permanent) | Repo::Misuse | Repo::Machine => {
-            Reason::Internal
-        }
+        Repo::Store(Store::AlreadyExists | Store::Permanent)
+        | Repo::Misuse
+        | Repo::Machine
+        | Repo::KeySlot => Reason::Internal,
     }
 }
 

@@ -113,6 +113,7 @@ impl Repository {
     ) -> Result<CheckReport, RepoError> {
         let _reading = self.begin_check()?;
         let mut report = CheckReport::default();
+        self.check_keys(&mut |object, reason| report.problem(object, reason))?;
         let mut packs = PackTable::list(self, &mut report)?;
         self.check_index(options, &mut packs, &mut report)?;
         self.check_snapshots(&mut packs, &mut report, progress)?;

@@ -12,8 +12,12 @@ pub enum Class {
     Corrupt,
     /// Written by a newer version.
     Unsupported,
-    /// The password opens no key slot.
+    /// The password or key opens no key slot.
     WrongPassword,
+    /// The keys were rotated after this process read them.
+    KeysRotated,
+    /// A key that was named is not there, may not be removed, or one too many.
+    KeySlot,
     /// The key may read and add, but not do what maintenance does.
     NoAuthority,
     /// There is no repository here.
@@ -42,6 +46,8 @@ impl Class {
             Self::Corrupt => "Corrupt",
             Self::Unsupported => "Unsupported",
             Self::WrongPassword => "WrongPassword",
+            Self::KeysRotated => "KeysRotated",
+            Self::KeySlot => "KeySlot",
             Self::NoAuthority => "NoAuthority",
             Self::NoRepository => "NoRepository",
             Self::AlreadyInitialised => "AlreadyInitialised",
@@ -56,7 +62,11 @@ impl Class {
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Fenced) || matches!(self, Self::Store(class) if class.is_transient())
+        match self {
+            Self::Store(class) => class.is_transient(),
+            Self::KeysRotated | Self::Fenced => true,
+            _ => false,
+        }
     }
 }
 
@@ -130,12 +140,57 @@ pub enum RepoError {
         /// One of the objects.
         example: String,
     },
-    /// No key slot opens with the password.
-    #[error("the password opens none of the repository's {slots} key slot(s)")]
-    WrongPassword {
+    /// No key slot opens with what was given.
+    #[error("the {kind} opens none of the repository's {slots} key slot(s) of its kind")]
+    WrongKey {
+        /// What was given.
+        kind: &'static str,
         /// Slots that were tried.
         slots: usize,
     },
+    /// The file of an identity does not say whom to trust.
+    #[error(
+        "the identity's file does not say whom to trust for this repository; `longshore key add` printed the line. The store \
+         says it is the following one, and could lie: {line}"
+    )]
+    NoAnchor {
+        /// The line, as the store would have it.
+        line: String,
+    },
+    /// No key, or more than one, has such a slot.
+    #[error("{count} keys match {wanted:?}; `longshore key list` lists them")]
+    KeyNotFound {
+        /// What was asked for.
+        wanted: String,
+        /// How many match.
+        count: usize,
+    },
+    /// The recipient has a key already.
+    #[error("this recipient has a key already: {slot}")]
+    KeyExists {
+        /// Its slot.
+        slot: String,
+    },
+    /// Without a key of role maintenance nobody could change keys, forget or prune ever again.
+    #[error("the repository would have no key of role maintenance any more")]
+    LastMaintenanceKey,
+    /// More keys than the format allows.
+    #[error("a repository has at most {keys} keys, and {of_kind} of each kind but recipients")]
+    TooManyKeys {
+        /// All keys.
+        keys: usize,
+        /// Passwords, key files or recovery keys among them.
+        of_kind: usize,
+    },
+    /// A label is too long, or holds what a terminal obeys.
+    #[error("a key's label has at most {longest_bytes} bytes and no control characters")]
+    KeyLabel {
+        /// The longest.
+        longest_bytes: usize,
+    },
+    /// Others changed the keys again and again.
+    #[error("others keep changing the keys of this repository")]
+    KeysBusy,
     /// The repository has no readable key slot or configuration.
     #[error("the repository at {location} has no {what}")]
     Incomplete {
@@ -237,20 +292,25 @@ impl RepoError {
                 longshore_format::Class::Unsupported => Class::Unsupported,
                 longshore_format::Class::Corrupt => Class::Corrupt,
             },
-            Self::Seal { .. }
-            | Self::WrongContent { .. }
-            | Self::Missing { .. }
-            | Self::Incomplete { .. } => Class::Corrupt,
-            Self::Crypto { source } => match source.class() {
+            Self::WrongContent { .. } | Self::Missing { .. } | Self::Incomplete { .. } => Class::Corrupt,
+            Self::Seal { source, .. } | Self::Crypto { source } => match source.class() {
                 longshore_crypto::Class::WrongPassword => Class::WrongPassword,
                 longshore_crypto::Class::Corrupt => Class::Corrupt,
+                longshore_crypto::Class::Unsupported => Class::Unsupported,
                 longshore_crypto::Class::NoAuthority => Class::NoAuthority,
+                longshore_crypto::Class::Stale => Class::KeysRotated,
                 longshore_crypto::Class::Machine => Class::Machine,
             },
             Self::NoRepository { .. } => Class::NoRepository,
             Self::AlreadyInitialised { .. } => Class::AlreadyInitialised,
             Self::NotEmpty { .. } => Class::NotEmpty,
-            Self::WrongPassword { .. } => Class::WrongPassword,
+            Self::WrongKey { .. } | Self::NoAnchor { .. } => Class::WrongPassword,
+            Self::KeyNotFound { .. }
+            | Self::KeyExists { .. }
+            | Self::LastMaintenanceKey
+            | Self::TooManyKeys { .. }
+            | Self::KeyLabel { .. } => Class::KeySlot,
+            Self::KeysBusy => Class::KeysRotated,
             Self::SnapshotNotFound { .. } | Self::SnapshotAmbiguous { .. } => Class::SnapshotNotFound,
             Self::NoAuthority => Class::NoAuthority,
             Self::Fenced | Self::Overtaken => Class::Fenced,

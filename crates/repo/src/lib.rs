@@ -18,6 +18,7 @@ mod forget;
 mod frame;
 mod index;
 mod io;
+mod keys;
 mod open;
 mod pack;
 mod parallel;
@@ -37,18 +38,21 @@ pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
 pub use error::{Class, RepoError};
 pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 pub use index::RebuildReport;
-pub use longshore_crypto::Secret;
+pub use keys::{AddedKey, ChangedKeys, KeyChange, KeyHolder, KeyInfo, KeyList, Unlock};
+pub use longshore_crypto::{Credential, CryptoError, Identity, Recipient, Secret, StrongKey};
 pub use longshore_format::{
-    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SourceId,
+    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SlotId,
+    SourceId,
+    keyset::Role,
     map::SPAN_BYTES,
     names::SnapshotKey,
-    slot::KdfCost,
+    slot::{KdfCost, SlotKind},
     snapshot::{Content, KubernetesVolume, SnapshotRecord, SnapshotStats, SourceIdentity},
     tree::{Entry, EntryContent, EntryKind, INLINE_BYTES_MAX, Time, Xattr},
 };
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
-pub use open::{Opened, Repository, TestLimits};
+pub use open::{Opened, Repository, RepositorySettings};
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;

@@ -1,21 +1,23 @@
 //! Making and opening repositories.
 
 use crate::{
-    RepoError,
+    Class, RepoError,
     index::{Index, IndexLimits},
     io::Io,
+    keys::{self, Unlock},
     plans::PlanViews,
     read::PackKeys,
     record,
 };
-use longshore_crypto::{Keyset, RepositoryKeys, Secret, random_bytes};
+use longshore_crypto::{Anchor, Keyset, NewSlot, OpenedSlot, RepositoryKeys, random_bytes};
 use longshore_format::{
     FORMAT_VERSION, RepositoryId, SourceId,
     config::RepositoryConfig,
     header::{HEADER_BYTES, RepositoryHeader},
+    keyset::Role,
     names,
-    sealed::RecordKind,
-    slot::{KdfCost, KeySlot, SLOT_BYTES_MAX},
+    sealed::{EnvelopeHead, RecordKind},
+    slot::KdfCost,
     snapshot::SourceIdentity,
 };
 use longshore_splitter::{ChunkSizes, FileSplitter, VolumeSplitter};
@@ -27,23 +29,32 @@ pub(crate) const PACK_BYTES: u32 = 16 << 20;
 /// The zstd level of chunks. Measured on 4 GiB of mixed data (benches/README.md): level 1 stores 537 MiB in 5.0 CPU seconds,
 /// level 2 524 in 5.8, level 3 516 in 6.9; the smallest peer stores 494, and 8% above it is the limit (decision 17).
 const COMPRESSION_LEVEL: i32 = 2;
-/// Slots that are tried at most; each try costs a key derivation.
-const SLOTS_TRIED_MAX: usize = 32;
+/// How often opening is tried that a rotation of the keys overtakes.
+const OPEN_ATTEMPTS: usize = 5;
+/// The label of the key that a repository is made with.
+const FIRST_KEY: &str = "first key";
 
 /// Half an hour: a machine that is suspended or cut off for less loses no work.
 const SILENCE_LIMIT_SECONDS: u32 = 1800;
 
-/// Limits that tests set otherwise than everybody else.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy)]
-pub struct TestLimits {
+/// What is settled when a repository is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepositorySettings {
+    /// The size at which packs are closed, 1 to 32 MiB.
     pub pack_bytes: u32,
+    /// A session that gives no sign of life for longer is given up by prune.
     pub silence_limit_seconds: u32,
+    /// Prune waits so long before it deletes, for readers whose credentials do not let them announce themselves.
+    pub reader_grace_seconds: u32,
 }
 
-impl Default for TestLimits {
+impl Default for RepositorySettings {
     fn default() -> Self {
-        Self { pack_bytes: PACK_BYTES, silence_limit_seconds: SILENCE_LIMIT_SECONDS }
+        Self {
+            pack_bytes: PACK_BYTES,
+            silence_limit_seconds: SILENCE_LIMIT_SECONDS,
+            reader_grace_seconds: 0,
+        }
     }
 }
 
@@ -60,6 +71,7 @@ pub enum Opened {
 pub struct Repository {
     pub(crate) io: Arc<Io>,
     pub(crate) keys: Arc<RepositoryKeys>,
+    pub(crate) slot: OpenedSlot,
     pub(crate) config: RepositoryConfig,
     pub(crate) index: Arc<Index>,
     pub(crate) pack_keys: PackKeys,
@@ -72,56 +84,55 @@ impl std::fmt::Debug for Repository {
 }
 
 impl Repository {
-    /// Makes a repository where there is nothing, protected by a password.
-    pub fn init(store: Arc<dyn Store>, password: &Secret, cost: KdfCost) -> Result<Self, RepoError> {
+    /// Makes a repository where there is nothing. What it is unlocked with becomes its first key, of role maintenance.
+    pub fn init(store: Arc<dyn Store>, unlock: impl Into<Unlock>, cost: KdfCost) -> Result<Self, RepoError> {
         let io = Arc::new(Io::new(store)?);
         if read_header(&io)?.is_some() {
             return Err(RepoError::AlreadyInitialised { location: io.store().describe() });
         }
-        match create(&io, password, cost, TestLimits::default())? {
+        match create(&io, &unlock.into(), cost, RepositorySettings::default())? {
             Some(repository) => Ok(repository),
             None => Err(RepoError::AlreadyInitialised { location: io.store().describe() }),
         }
     }
 
-    /// [`Self::init`] with other limits, so that tests meet many packs in little data and need not wait long.
-    #[doc(hidden)]
-    pub fn init_for_tests(
+    /// [`Self::init`] with settings of the caller's.
+    pub fn init_with(
         store: Arc<dyn Store>,
-        password: &Secret,
+        unlock: impl Into<Unlock>,
         cost: KdfCost,
-        limits: TestLimits,
+        settings: RepositorySettings,
     ) -> Result<Self, RepoError> {
         let io = Arc::new(Io::new(store)?);
-        let made = create(&io, password, cost, limits)?;
+        let made = create(&io, &unlock.into(), cost, settings)?;
         made.ok_or_else(|| RepoError::AlreadyInitialised { location: io.store().describe() })
     }
 
     /// Opens a repository. What is not there is [`RepoError::NoRepository`], never an empty repository.
-    pub fn open(store: Arc<dyn Store>, password: &Secret) -> Result<Self, RepoError> {
+    pub fn open(store: Arc<dyn Store>, unlock: impl Into<Unlock>) -> Result<Self, RepoError> {
         let io = Arc::new(Io::new(store)?);
         let header =
             read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
-        open_with(io, header.id, password)
+        open_with(io, header.id, &unlock.into())
     }
 
     /// Opens a repository, or makes it if the place is empty. Only backups may use this. Of two that race, the loser
-    /// adopts the winner's repository, or fails if its password does not open it.
+    /// adopts the winner's repository, or fails if its password or key does not open it.
     pub fn open_or_init_empty(
         store: Arc<dyn Store>,
-        password: &Secret,
+        unlock: impl Into<Unlock>,
         cost: KdfCost,
     ) -> Result<(Self, Opened), RepoError> {
-        let io = Arc::new(Io::new(store)?);
+        let (io, unlock) = (Arc::new(Io::new(store)?), unlock.into());
         if let Some(header) = read_header(&io)? {
-            return Ok((open_with(io, header.id, password)?, Opened::Existing));
+            return Ok((open_with(io, header.id, &unlock)?, Opened::Existing));
         }
-        if let Some(repository) = create(&io, password, cost, TestLimits::default())? {
+        if let Some(repository) = create(&io, &unlock, cost, RepositorySettings::default())? {
             return Ok((repository, Opened::Initialised));
         }
         let header =
             read_header(&io)?.ok_or_else(|| RepoError::NoRepository { location: io.store().describe() })?;
-        Ok((open_with(io, header.id, password)?, Opened::Existing))
+        Ok((open_with(io, header.id, &unlock)?, Opened::Existing))
     }
 
     /// The identity of the repository.
@@ -182,31 +193,38 @@ fn read_header(io: &Io) -> Result<Option<RepositoryHeader>, RepoError> {
 /// nothing without it, so leavings of a crash or of the loser harm nobody.
 fn create(
     io: &Arc<Io>,
-    password: &Secret,
+    unlock: &Unlock,
     cost: KdfCost,
-    limits: TestLimits,
+    settings: RepositorySettings,
 ) -> Result<Option<Repository>, RepoError> {
     require_empty(io)?;
     let id = RepositoryId(random_bytes()?);
-    let keyset = Keyset::generate()?;
-    let slot = keyset.wrap(id, password, cost)?;
+    let mut keyset = Keyset::generate()?;
+    let anchor = Anchor { revision: 0, authority: keyset.authority() };
+    let slot = NewSlot::for_credential(id, anchor, &unlock.credential, cost)?;
+    keyset.add_slot(&slot, Role::Maintenance, FIRST_KEY, 1);
+    let opened = slot.opened().cloned().ok_or(RepoError::Misuse { rule: "the first key must be at hand" })?;
+    let revision = keyset.seal(id, 1, [0; 32], &keyset)?;
     let keys = RepositoryKeys::new(id, keyset)?;
     let sizes = ChunkSizes::STANDARD;
     let config = RepositoryConfig {
         format: FORMAT_VERSION,
-        pack_bytes: limits.pack_bytes,
-        silence_limit_seconds: limits.silence_limit_seconds,
-        reader_grace_seconds: 0,
+        pack_bytes: settings.pack_bytes,
+        silence_limit_seconds: settings.silence_limit_seconds,
+        reader_grace_seconds: settings.reader_grace_seconds,
         compression_level: COMPRESSION_LEVEL,
         chunk_bytes: [sizes.least as u32, sizes.average as u32, sizes.most as u32],
         software: crate::SOFTWARE.to_owned(),
     };
-    io.create(&names::key_slot(id, slot.id), slot.encode())?;
+    if let Some(object) = &slot.object {
+        io.create(&names::key_slot(id, slot.id), object.encode())?;
+    }
+    io.create(&names::keyset(id, 1), revision.encode())?;
     let name = names::config(id, 1);
     let plain = config.encode().map_err(RepoError::format(&name))?;
     io.create(&name, record::seal(&keys, RecordKind::Config, &name, &plain)?)?;
     match io.create(names::REPOSITORY, RepositoryHeader { id }.encode()) {
-        Ok(()) => Ok(Some(assemble(io.clone(), keys, config))),
+        Ok(()) => Ok(Some(assemble(io.clone(), keys, opened, config))),
         Err(RepoError::Store { source }) if source.class() == StoreClass::AlreadyExists => Ok(None),
         Err(error) => Err(error),
     }
@@ -217,8 +235,10 @@ fn require_empty(io: &Io) -> Result<(), RepoError> {
     let listed = io.list("")?;
     let other = listed.iter().find(|object| {
         let name = object.name.as_str();
+        let leaving =
+            [names::KEYS, names::KEYSETS, names::CONFIG].iter().any(|prefix| name.starts_with(prefix));
         // `repo` may have appeared since it was looked for: then creating it fails, and the winner is adopted.
-        !name.starts_with(names::KEYS) && !name.starts_with(names::CONFIG) && name != names::REPOSITORY
+        !leaving && name != names::REPOSITORY
     });
     // A winner of the race may even have stored data by now.
     let lost_race = listed.iter().any(|object| object.name == names::REPOSITORY);
@@ -230,52 +250,57 @@ fn require_empty(io: &Io) -> Result<(), RepoError> {
     }
 }
 
-fn open_with(io: Arc<Io>, id: RepositoryId, password: &Secret) -> Result<Repository, RepoError> {
-    let keyset = open_slot(&io, id, password)?;
-    let keys = RepositoryKeys::new(id, keyset)?;
-    let revisions = io.list(&names::config_revisions(id))?;
-    let newest = revisions.last().map(|object| object.name.clone());
-    let name = newest
-        .ok_or_else(|| RepoError::Incomplete { location: io.store().describe(), what: "configuration" })?;
-    let bytes = io.get(&name, RecordKind::Config.object_bytes_max() as u64)?;
-    let plain = record::open(&keys, RecordKind::Config, &name, &bytes)?;
-    let config = RepositoryConfig::decode(&plain).map_err(RepoError::format(&name))?;
-    Ok(assemble(io, keys, config))
-}
-
-fn open_slot(io: &Io, id: RepositoryId, password: &Secret) -> Result<Keyset, RepoError> {
-    let (mut tried, mut damaged) = (0, None);
-    for object in io.list(&names::key_slots(id))?.iter().take(SLOTS_TRIED_MAX) {
-        let bytes = io.get(&object.name, SLOT_BYTES_MAX as u64)?;
-        let slot = match KeySlot::decode(&bytes) {
-            Ok(slot) if names::key_slot(id, slot.id) == object.name && slot.repository == id => slot,
-            Ok(_) => {
-                damaged = Some(RepoError::WrongContent { object: object.name.clone() });
-                continue;
-            }
-            Err(source) => {
-                damaged = Some(RepoError::Format { object: object.name.clone(), source });
-                continue;
-            }
-        };
-        tried += 1;
-        match Keyset::unwrap(&slot, password) {
-            Ok(keyset) => return Ok(keyset),
-            Err(error) if error.class() == longshore_crypto::Class::WrongPassword => {}
-            Err(error) => return Err(RepoError::seal(&object.name)(error)),
+fn open_with(io: Arc<Io>, id: RepositoryId, unlock: &Unlock) -> Result<Repository, RepoError> {
+    let (slot, mut keyset) = keys::unlock(&io, id, unlock)?;
+    let mut attempt = 1;
+    loop {
+        let keys = RepositoryKeys::new(id, keyset)?;
+        match read_config(&io, &keys) {
+            Ok(config) => return Ok(assemble(io, keys, slot, config)),
+            // Rotated between the two reads: then there is a newer keyset too.
+            Err(error) if error.class() == Class::KeysRotated && attempt < OPEN_ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
         }
-    }
-    match damaged {
-        _ if tried > 0 => Err(RepoError::WrongPassword { slots: tried }),
-        Some(error) => Err(error),
-        None => Err(RepoError::Incomplete { location: io.store().describe(), what: "key slot" }),
+        keyset = keys::load(&io, id, &slot)?.keyset;
     }
 }
 
-fn assemble(io: Arc<Io>, keys: RepositoryKeys, config: RepositoryConfig) -> Repository {
+/// The configuration in force: the highest revision that the maintenance key in force has signed, so that somebody who holds
+/// a replaced one cannot add to it; or, if that key has signed none yet, the highest of all. A revision that does not open
+/// is an error and never passed over.
+fn read_config(io: &Io, keys: &RepositoryKeys) -> Result<RepositoryConfig, RepoError> {
+    let prefix = names::config_revisions(keys.repository());
+    let mut fallback = None;
+    for object in io.list(&prefix)?.iter().rev() {
+        let name = object.name.as_str();
+        if names::parse_revision(&prefix, name).is_none() {
+            continue;
+        }
+        let (epoch, config) = read_config_at(io, keys, name)?;
+        if epoch >= keys.authority_epoch() {
+            return Ok(config);
+        }
+        fallback.get_or_insert(config);
+    }
+    fallback.ok_or_else(|| RepoError::Incomplete { location: io.store().describe(), what: "configuration" })
+}
+
+/// A revision of the configuration, with the epoch that sealed it.
+pub(crate) fn read_config_at(
+    io: &Io,
+    keys: &RepositoryKeys,
+    name: &str,
+) -> Result<(u32, RepositoryConfig), RepoError> {
+    let bytes = io.get(name, RecordKind::Config.object_bytes_max() as u64)?;
+    let (head, _) = EnvelopeHead::split(RecordKind::Config, &bytes).map_err(RepoError::format(name))?;
+    let plain = record::open(keys, RecordKind::Config, name, &bytes)?;
+    let config = RepositoryConfig::decode(&plain).map_err(RepoError::format(name))?;
+    Ok((head.epoch, config))
+}
+
+fn assemble(io: Arc<Io>, keys: RepositoryKeys, slot: OpenedSlot, config: RepositoryConfig) -> Repository {
     let keys = Arc::new(keys);
     let views = PlanViews { io: io.clone(), keys: keys.clone() };
-    let index =
-        Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(views)));
-    Repository { io, keys, config, index, pack_keys: PackKeys::default() }
+    let index = Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(views)));
+    Repository { io, keys, slot, config, index, pack_keys: PackKeys::default() }
 }

@@ -1,8 +1,85 @@
-use crate::keys;
-use longshore_crypto::{Class, Keyset, Purpose, RepositoryKeys};
-use longshore_format::{RepositoryId, names::PackKind, sealed::RecordKind};
+use crate::{
+    keys, keysets,
+    slots::{CHEAP, REPOSITORY, password},
+};
+use longshore_crypto::{
+    Anchor, Class, Credential, Keyset, KeysetChain, NewSlot, OpenedSlot, Purpose, RepositoryKeys,
+};
+use longshore_format::{RepositoryId, keyset::Role, names::PackKind, sealed::RecordKind, slot::KeySlot};
 use longshore_splitter::ChunkSizes;
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+const KEY_FILE: &str = "lskey1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9ccrydpk8qarc0syx0key";
+const RECOVERY_KEY: &str = "LSRE-C1YQ-SJYG-EYY5-NZW2-PF9G-4JCT-FW9U-CRZV-3NXS-6NVD-EC8Y-ARK0-PA8C-LSCU-VRJ0";
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/v1")
+}
+
+fn parse(text: &str) -> Credential {
+    Credential::parse(text.as_bytes().to_vec()).unwrap()
+}
+
+/// A slot of each kind and two revisions, the second after a rotation, as they were once written. They hold random bytes, so
+/// they are only ever read; set `LONGSHORE_WRITE_GOLDEN=1` to write them if they are missing.
+#[test]
+fn the_first_slots_and_keysets_ever_written_still_open() {
+    let folder = folder().join("keyset");
+    if !folder.exists() && std::env::var_os("LONGSHORE_WRITE_GOLDEN").is_some() {
+        write_keyset(&folder);
+    }
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let text = |name: &str| String::from_utf8(read(name)).unwrap();
+    let open = |slot: OpenedSlot| {
+        let mut chain = KeysetChain::new(REPOSITORY, slot.anchor());
+        chain.follow(1, &read("revision-1")).unwrap();
+        let newest = chain.follow(2, &read("revision-2")).unwrap();
+        Keyset::open(&newest, &slot).unwrap()
+    };
+    let of_object = |name: &str, credential: &Credential| {
+        open(OpenedSlot::open(&KeySlot::decode(&read(name)).unwrap(), credential).unwrap())
+    };
+    let Credential::Identity(identity) = parse(&text("identity")) else { panic!() };
+    for (keyset, can_maintain) in [
+        (of_object("password", &password("correct horse")), true),
+        (of_object("key-file", &parse(KEY_FILE)), false),
+        (of_object("recovery-key", &parse(RECOVERY_KEY)), true),
+        (open(OpenedSlot::of_identity(REPOSITORY, &identity).unwrap()), false),
+    ] {
+        assert_eq!(hex::encode(keysets::fingerprint(&keyset)), text("fingerprint"));
+        assert_eq!(keyset.can_maintain(), can_maintain);
+        assert_eq!((keyset.newest_epoch(), keyset.slots().len()), (2, 4));
+    }
+}
+
+fn write_keyset(folder: &std::path::Path) {
+    let mut keyset = Keyset::generate().unwrap();
+    let anchor = Anchor { revision: 0, authority: keyset.authority() };
+    let identity = format!("{}\n{IDENTITY}\n", anchor.line(REPOSITORY));
+    fs::create_dir_all(folder).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).unwrap();
+    write("identity", identity.as_bytes());
+    for (name, credential, role) in [
+        ("password", password("correct horse"), Role::Maintenance),
+        ("key-file", parse(KEY_FILE), Role::Mover),
+        ("recovery-key", parse(RECOVERY_KEY), Role::Maintenance),
+        ("identity", parse(&identity), Role::Mover),
+    ] {
+        let slot = NewSlot::for_credential(REPOSITORY, anchor, &credential, CHEAP).unwrap();
+        keyset.add_slot(&slot, role, name, 1);
+        if let Some(object) = slot.object {
+            write(name, &object.encode());
+        }
+    }
+    let first = keyset.seal(REPOSITORY, 1, [0; 32], &keyset).unwrap().encode();
+    let mut next = keyset.clone();
+    next.rotate().unwrap();
+    let second = next.seal(REPOSITORY, 2, *blake3::hash(&first).as_bytes(), &keyset).unwrap();
+    write("revision-1", &first);
+    write("revision-2", &second.encode());
+    write("fingerprint", hex::encode(keysets::fingerprint(&next)).as_bytes());
+}
 
 /// Sealed with every purpose, and all keyed values, as text. Set `LONGSHORE_WRITE_GOLDEN=1` to write a missing file.
 #[test]
@@ -39,11 +116,11 @@ fn every_keyed_value_is_as_it_always_was() {
         at += length;
     }
     line("file-cuts", cuts.join(","));
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/v1/keyed-values.txt");
+    let path = folder().join("keyed-values.txt");
     if !path.exists() && std::env::var_os("LONGSHORE_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        fs::write(&path, &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "old repositories would no longer be readable");
+    assert_eq!(text, fs::read_to_string(&path).unwrap(), "old repositories would no longer be readable");
 }
 
 fn purposes() -> Vec<(&'static str, Purpose)> {

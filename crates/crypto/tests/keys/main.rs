@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod golden;
+mod keysets;
 mod slots;
 
 use longshore_crypto::{Keyset, RepositoryKeys};

@@ -3,10 +3,12 @@
 
 use crate::{index, nodes, records, structures};
 use longshore_format::{
+    bytes::Reader,
     config::RepositoryConfig,
     header::RepositoryHeader,
     hint::Hints,
     index::{SegmentFooter, SegmentHead, decode_page, decode_section, decode_table_page},
+    keyset::{KeysetRevision, SlotEntry},
     names,
     node::{Node, NodeParts},
     pack::{FrameHead, PackFooter, PackTrailer},
@@ -21,7 +23,15 @@ fn decode_everything(bytes: &[u8]) {
         assert_eq!(RepositoryHeader::decode(&header.encode()).unwrap(), header);
     }
     if let Ok(slot) = KeySlot::decode(bytes) {
-        assert_eq!(KeySlot::decode(&slot.encode()).unwrap(), slot);
+        assert_eq!(slot.encode(), bytes);
+    }
+    if let Ok(revision) = KeysetRevision::decode(bytes) {
+        assert_eq!(revision.encode(), bytes);
+    }
+    if let Ok(entry) = SlotEntry::read(&mut Reader::new("test", bytes)) {
+        let mut again = Vec::new();
+        entry.encode(&mut again);
+        assert!(bytes.starts_with(&again));
     }
     if let Ok(footer) = PackFooter::decode(bytes) {
         assert_eq!(PackFooter::decode(&footer.encode()).unwrap(), footer);
@@ -45,6 +55,7 @@ fn decode_everything(bytes: &[u8]) {
     }
     let text = String::from_utf8_lossy(bytes);
     let _ = (names::parse_pack(&text), names::parse_snapshot(&text), names::parse_index_segment(&text));
+    let _ = names::parse_revision("", &text);
 }
 
 fn decode_index(bytes: &[u8]) {
@@ -68,7 +79,11 @@ fn decode_index(bytes: &[u8]) {
 fn good() -> Vec<Vec<u8>> {
     let mut out: Vec<Vec<u8>> = nodes::nodes().iter().map(|(_, node)| nodes::encode(node)).collect();
     out.push(structures::header().encode());
-    out.push(structures::slot().encode());
+    out.extend(structures::slots().map(|(_, slot)| slot.encode()));
+    out.push(structures::keyset_revision().encode());
+    let mut entry = Vec::new();
+    structures::slot_entry().encode(&mut entry);
+    out.push(entry);
     out.push(structures::footer().encode());
     out.push(structures::trailer().encode());
     out.extend(index::SMALL.encoded_parts());

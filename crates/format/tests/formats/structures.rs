@@ -1,25 +1,72 @@
 use crate::golden;
 use longshore_format::{
     Class, FormatError, RepositoryId, SlotId,
+    bytes::Reader,
     header::RepositoryHeader,
+    keyset::{KeysetEntry, KeysetRevision, Role, SlotEntry, label_is_valid},
     names::PackKind,
     pack::{Encoding, FrameHead, PackFooter, PackTrailer, TrailerEntry},
     sealed::{EnvelopeHead, RecordKind},
-    slot::{KdfCost, KeySlot},
+    slot::{Derivation, KdfCost, KeySlot, SlotKind},
 };
 
 pub fn header() -> RepositoryHeader {
     RepositoryHeader { id: RepositoryId([1; 16]) }
 }
 
-pub fn slot() -> KeySlot {
+pub fn slot(derivation: Derivation) -> KeySlot {
     KeySlot {
+        derivation,
         repository: RepositoryId([1; 16]),
         id: SlotId([2; 16]),
-        cost: KdfCost::STANDARD,
         salt: [3; 32],
         commitment: [4; 32],
-        wrapped: vec![5; 90],
+        sealed: [5; 84],
+    }
+}
+
+pub fn slots() -> [(&'static str, KeySlot); 3] {
+    [
+        ("slot-password.bin", slot(Derivation::Password(KdfCost::STANDARD))),
+        ("slot-key-file.bin", slot(Derivation::KeyFile)),
+        ("slot-recovery-key.bin", slot(Derivation::RecoveryKey)),
+    ]
+}
+
+pub fn keyset_revision() -> KeysetRevision {
+    let entry = |number: u8, kind, role: Role| KeysetEntry {
+        slot: SlotId([number; 16]),
+        kind,
+        role,
+        ephemeral: [number; 32],
+        wrapped: vec![number; role.wrapped_bytes()],
+    };
+    KeysetRevision {
+        repository: RepositoryId([1; 16]),
+        revision: 7,
+        previous: [2; 32],
+        authority: [3; 32],
+        entries: vec![
+            entry(4, SlotKind::Password, Role::Maintenance),
+            entry(5, SlotKind::KeyFile, Role::Mover),
+            entry(6, SlotKind::RecoveryKey, Role::Maintenance),
+            entry(7, SlotKind::Recipient, Role::Mover),
+        ],
+        members: vec![8; 300],
+        maintenance: [9; 48],
+        signature: [10; 64],
+    }
+}
+
+pub fn slot_entry() -> SlotEntry {
+    SlotEntry {
+        id: SlotId([1; 16]),
+        kind: SlotKind::KeyFile,
+        role: Role::Mover,
+        added: 3,
+        public: [2; 32],
+        object: [3; 32],
+        label: "cluster a".into(),
     }
 }
 
@@ -46,8 +93,17 @@ pub fn trailer() -> PackTrailer {
 fn structures_come_back_from_bytes_that_never_move() {
     let golden = golden::check("header.bin", &header().encode());
     assert_eq!(RepositoryHeader::decode(&golden).unwrap(), header());
-    let golden = golden::check("slot.bin", &slot().encode());
-    assert_eq!(KeySlot::decode(&golden).unwrap(), slot());
+    for (name, slot) in slots() {
+        let golden = golden::check(name, &slot.encode());
+        assert_eq!(golden.len(), longshore_format::slot::SLOT_BYTES);
+        assert_eq!(KeySlot::decode(&golden).unwrap(), slot);
+    }
+    let golden = golden::check("keyset-revision.bin", &keyset_revision().encode());
+    assert_eq!(KeysetRevision::decode(&golden).unwrap(), keyset_revision());
+    let mut entry = Vec::new();
+    slot_entry().encode(&mut entry);
+    let golden = golden::check("keyset-slot.bin", &entry);
+    assert_eq!(SlotEntry::read(&mut Reader::new("test", &golden)).unwrap(), slot_entry());
     let golden = golden::check("pack-footer.bin", &footer().encode());
     assert_eq!(PackFooter::decode(&golden).unwrap(), footer());
     let golden = golden::check("pack-trailer.bin", &trailer().encode());
@@ -76,8 +132,38 @@ fn a_slot_cannot_exhaust_its_reader() {
         KdfCost { passes: u32::MAX, ..KdfCost::STANDARD },
         KdfCost { lanes: u32::MAX, ..KdfCost::STANDARD },
     ] {
-        let bytes = KeySlot { cost, ..slot() }.encode();
+        let bytes = slot(Derivation::Password(cost)).encode();
         assert!(matches!(KeySlot::decode(&bytes), Err(FormatError::Limit { .. })));
+    }
+}
+
+#[test]
+fn a_kind_of_key_that_is_not_known_is_no_damage() {
+    for (code, class) in [
+        (5, Class::Unsupported),
+        (99, Class::Unsupported),
+        // A recipient has no slot object, and a key file says no cost.
+        (4, Class::Corrupt),
+        (2, Class::Corrupt),
+    ] {
+        let mut bytes = slot(Derivation::Password(KdfCost::STANDARD)).encode();
+        bytes[6] = code;
+        assert_eq!(KeySlot::decode(&bytes).unwrap_err().class(), class, "{code}");
+    }
+    let mut revision = keyset_revision().encode();
+    assert_eq!(revision[96 + 16], SlotKind::Password.code());
+    revision[96 + 16] = 5;
+    assert_eq!(KeysetRevision::decode(&revision).unwrap_err().class(), Class::Unsupported);
+}
+
+#[test]
+fn labels_cannot_play_with_a_terminal() {
+    assert!(label_is_valid("") && label_is_valid("Öl & Gas / Ärzte") && label_is_valid(&"x".repeat(64)));
+    for label in ["a\nb", "\u{1b}[2J", "\u{9b}2J", &"x".repeat(65)] {
+        assert!(!label_is_valid(label), "{label:?}");
+        let mut bytes = Vec::new();
+        SlotEntry { label: label.into(), ..slot_entry() }.encode(&mut bytes);
+        assert!(SlotEntry::read(&mut Reader::new("test", &bytes)).is_err());
     }
 }
 

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod crash;
+mod forgery;
 mod golden;
 mod hostile;
 mod init;
+mod keys;
 mod minio;
 mod prune;
 mod runs;

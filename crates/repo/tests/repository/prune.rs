@@ -5,7 +5,8 @@ use crate::support::{
 };
 use jiff::Timestamp;
 use longshore_repo::{
-    BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository, Snapshot,
+    BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository, RepositorySettings,
+    Snapshot,
     store::Store,
 };
 use std::{sync::Arc, time::Duration};
@@ -222,8 +223,8 @@ fn places_that_are_gone_are_found_by_id() {
 /// Limits of a second or two, so that silence can be waited for.
 fn short_limits() -> (Arc<dyn Store>, Repository) {
     let store = longshore_repo::store::memory();
-    let limits = longshore_repo::TestLimits { pack_bytes: 1 << 20, silence_limit_seconds: 2 };
-    let repository = Repository::init_for_tests(store.clone(), &password(), COST, limits).unwrap();
+    let limits = RepositorySettings { pack_bytes: 1 << 20, silence_limit_seconds: 2, reader_grace_seconds: 0 };
+    let repository = Repository::init_with(store.clone(), &password(), COST, limits).unwrap();
     (store, repository)
 }
 

@@ -7,7 +7,7 @@ use crate::{
 use futures::TryStreamExt as _;
 use longshore_repo::{
     CheckOptions, Class, KdfCost, PruneOptions, PrunePolicy, Repository, Run, RunId, SPAN_BYTES, Secret,
-    Snapshot, TestLimits, store::Store,
+    Snapshot, RepositorySettings, store::Store,
 };
 use longshore_testkit::{Fault, FaultStore};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -39,9 +39,13 @@ impl History {
     /// Plays the history of a seed; panics if anything is lost, damaged or leaked. Returns its steps.
     pub fn play(seed: u64) -> u64 {
         let store = SimStore::new();
-        let limits = TestLimits { pack_bytes: 1 << 20, silence_limit_seconds: SILENCE_SECONDS };
+        let limits = RepositorySettings {
+            pack_bytes: 1 << 20,
+            silence_limit_seconds: SILENCE_SECONDS,
+            reader_grace_seconds: 0,
+        };
         let cost = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
-        Repository::init_for_tests(store.clone(), &Secret::from(PASSWORD), cost, limits).unwrap();
+        Repository::init_with(store.clone(), &Secret::from(PASSWORD), cost, limits).unwrap();
         let mut history = Self {
             rng: StdRng::seed_from_u64(seed),
             store,
