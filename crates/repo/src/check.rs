@@ -5,6 +5,7 @@
 //! and its ids.
 
 mod packs;
+mod records;
 mod walk;
 
 use crate::{RepoError, Repository, error::chain};
@@ -115,6 +116,7 @@ impl Repository {
         let mut report = CheckReport::default();
         self.check_keys(&mut |object, reason| report.problem(object, reason))?;
         let mut packs = PackTable::list(self, &mut report)?;
+        self.check_records(&mut report)?;
         self.check_index(options, &mut packs, &mut report)?;
         self.check_snapshots(&mut packs, &mut report, progress)?;
         report.unindexed_packs = packs.unindexed();

@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking, like tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bookkeeping;
 mod golden;
 mod index;
 mod nodes;

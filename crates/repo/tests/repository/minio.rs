@@ -31,7 +31,7 @@ fn volumes_go_to_minio_and_come_back() {
     assert_eq!(names(&minio.folder().join("data/bucket")), ["a"]);
     assert_eq!(
         names(&minio.folder().join("data/bucket/a/b")),
-        ["config", "data", "idx", "keys", "keyset", "meta", "repo", "snap"]
+        ["config", "data", "idx", "keys", "keyset", "meta", "repo", "sess", "snap"]
     );
     assert_eq!(class(Repository::open(store(&minio, "a"), &password())), Class::NoRepository);
 }
