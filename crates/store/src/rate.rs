@@ -97,8 +97,9 @@ impl Bucket {
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         let full = now.checked_sub(Self::BURST).unwrap_or(now);
         let before = paid_until.map_or(full, |until| until.max(full));
-        let cost = Duration::from_secs_f64(amount as f64 / per_second.get() as f64);
-        *paid_until = before.checked_add(cost);
+        let cost = Duration::try_from_secs_f64(amount as f64 / per_second.get() as f64);
+        // Beyond the end of time nothing is charged: no such object is there to be read.
+        *paid_until = cost.ok().and_then(|cost| before.checked_add(cost)).or(*paid_until);
         Some(before)
     }
 }
