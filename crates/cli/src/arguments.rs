@@ -1,9 +1,12 @@
 //! What may stand on the command line.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::rate::bytes_per_second;
 
 /// Backs up volumes and folders into an encrypted, deduplicating repository and brings them back.
 #[derive(Debug, Parser)]
@@ -48,6 +51,12 @@ pub struct GlobalArguments {
     /// File that holds the repository's password; a line break at its end is left out
     #[arg(long, global = true, env = "LONGSHORE_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// The most that is sent to the store, in bytes a second with a unit, as 512K or 10M; no limit unless given
+    #[arg(long, global = true, value_parser = bytes_per_second, value_name = "RATE")]
+    pub limit_upload: Option<NonZeroU64>,
+    /// The most that is received from the store, likewise
+    #[arg(long, global = true, value_parser = bytes_per_second, value_name = "RATE")]
+    pub limit_download: Option<NonZeroU64>,
     /// Form of what is printed on stdout, and of errors
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: OutputForm,

@@ -12,6 +12,7 @@ mod failure;
 pub mod mover;
 pub mod output;
 mod progress;
+mod rate;
 pub mod reference;
 mod settings;
 mod signal;

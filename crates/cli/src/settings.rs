@@ -5,7 +5,7 @@ use std::path::Path;
 
 use longshore_job::Reason;
 use longshore_mover::MoverError;
-use longshore_repo::store::{self, OpenError, StoreSettings};
+use longshore_repo::store::{self, OpenError, RateLimits, StoreSettings};
 use longshore_repo::{KdfCost, Repository, Secret};
 
 use crate::Failure;
@@ -51,7 +51,12 @@ impl Access {
         if password.is_empty() {
             return Err(Failure::usage("the password is empty"));
         }
-        Ok(Self::new(location, StoreSettings::new(store_variables()), password))
+        let limits = RateLimits {
+            upload_bytes_per_second: global.limit_upload,
+            download_bytes_per_second: global.limit_download,
+            ..RateLimits::NONE
+        };
+        Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), password))
     }
 
     /// Where the repository is, as the user wrote it.

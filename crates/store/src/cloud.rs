@@ -23,33 +23,10 @@ pub(crate) fn build(
             (store, prefix, description)
         }
         Location::Google { bucket, prefix } => {
-            let mut builder = GoogleCloudStorageBuilder::new()
-                .with_bucket_name(bucket)
-                .with_retry(no_retries())
-                .with_client_options(client_options(settings, false)?);
-            for (name, value) in settings.variables() {
-                if let Ok(key) = name.to_ascii_lowercase().parse() {
-                    builder = builder.with_config(key, value);
-                }
-            }
-            if let Some(path) = settings.variable("GOOGLE_APPLICATION_CREDENTIALS") {
-                builder = builder.with_application_credentials(path);
-            }
-            let store = builder.build().map_err(|source| OpenError::Settings { source })?;
-            (Arc::new(store), prefix, format!("gs://{bucket}/{prefix}"))
+            (google(bucket, settings)?, prefix, format!("gs://{bucket}/{prefix}"))
         }
         Location::Azure { container, prefix } => {
-            let mut builder = MicrosoftAzureBuilder::new()
-                .with_container_name(container)
-                .with_retry(no_retries())
-                .with_client_options(client_options(settings, false)?);
-            for (name, value) in settings.variables() {
-                if let Ok(key) = name.to_ascii_lowercase().parse() {
-                    builder = builder.with_config(key, value);
-                }
-            }
-            let store = builder.build().map_err(|source| OpenError::Settings { source })?;
-            (Arc::new(store), prefix, format!("az://{container}/{prefix}"))
+            (azure(container, settings)?, prefix, format!("az://{container}/{prefix}"))
         }
     };
     Ok(Some(ObjectStoreAdapter::new(inner, prefix, description)))
@@ -63,7 +40,7 @@ fn s3(
     let from_variables =
         || settings.variable("AWS_ENDPOINT_URL_S3").or_else(|| settings.variable("AWS_ENDPOINT_URL"));
     let endpoint = endpoint.or_else(from_variables).map(|text| text.trim_end_matches('/').to_owned());
-    let plain_http = endpoint.as_deref().is_some_and(|text| text.starts_with("http://"));
+    let plain_http = is_plain_http(endpoint.as_deref());
     let mut builder = AmazonS3Builder::new().with_region("us-east-1").with_retry(no_retries());
     for (name, value) in settings.variables() {
         // Variables that only name the endpoint were read above; others that object_store does not know are not for it.
@@ -90,7 +67,46 @@ fn s3(
     Ok((Arc::new(store), endpoint))
 }
 
-/// `RetryStore` owns all retries.
+fn google(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let mut builder = GoogleCloudStorageBuilder::new().with_retry(no_retries());
+    for (name, value) in settings.variables() {
+        if let Ok(key) = name.to_ascii_lowercase().parse()
+            && name.starts_with("GOOGLE_")
+        {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(path) = settings.variable("GOOGLE_APPLICATION_CREDENTIALS") {
+        builder = builder.with_application_credentials(path);
+    }
+    let plain_http = is_plain_http(settings.variable("GOOGLE_BASE_URL"));
+    builder = builder.with_bucket_name(bucket).with_client_options(client_options(settings, plain_http)?);
+    Ok(Arc::new(builder.build().map_err(|source| OpenError::Settings { source })?))
+}
+
+fn azure(container: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let mut builder = MicrosoftAzureBuilder::new().with_retry(no_retries());
+    for (name, value) in settings.variables() {
+        if let Ok(key) = name.to_ascii_lowercase().parse()
+            && name.starts_with("AZURE_")
+        {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let endpoint =
+        settings.variable("AZURE_STORAGE_ENDPOINT").or_else(|| settings.variable("AZURE_ENDPOINT"));
+    builder = builder
+        .with_container_name(container)
+        .with_client_options(client_options(settings, is_plain_http(endpoint))?);
+    Ok(Arc::new(builder.build().map_err(|source| OpenError::Settings { source })?))
+}
+
+/// Only an endpoint that was given so explicitly is spoken to in the clear.
+fn is_plain_http(endpoint: Option<&str>) -> bool {
+    endpoint.is_some_and(|text| text.starts_with("http://"))
+}
+
+/// [`crate::RetryStore`] owns all retries.
 fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
 }
@@ -99,7 +115,8 @@ fn client_options(settings: &StoreSettings, plain_http: bool) -> Result<ClientOp
     let mut options = ClientOptions::new()
         .with_allow_http(plain_http)
         .with_connect_timeout(Duration::from_secs(10))
-        .with_timeout(Duration::from_secs(300));
+        // `DeadlineStore` knows better how long a request of this length may last.
+        .with_timeout_disabled();
     let bundle = match (settings.ca_pem(), settings.variable("AWS_CA_BUNDLE")) {
         (Some(pem), _) => Some(pem.to_vec()),
         (None, Some(path)) => Some(

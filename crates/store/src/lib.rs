@@ -1,27 +1,35 @@
 //! The only door to object storage.
 //!
 //! Owns the [`Store`] trait with its guarantees, its implementations over `object_store` (folder, S3, GCS, Azure, memory)
-//! and its decorators (retry, limit, metrics). Must not know: what the bytes mean, keys, the process environment.
+//! and its decorators (retry, rate, adaptive concurrency, deadline, refresh of credentials, metrics), and [`probe`]. Must not know: what the bytes mean, keys, the process environment.
 //! First type to read: [`Store`]; to get one: [`open`].
 
+mod adaptive;
 mod classify;
 mod cloud;
+mod deadline;
 mod error;
 mod folder;
-mod limit;
 mod location;
 mod metrics;
 mod object;
 mod open;
+mod probe;
+mod rate;
+mod refresh;
 mod retry;
 
+pub use adaptive::{AdaptiveStore, Concurrency};
+pub use deadline::{DeadlineStore, Deadlines};
 pub use error::{Class, Operation, StoreError};
 pub use folder::FolderStore;
-pub use limit::LimitStore;
 pub use location::{Location, LocationError};
 pub use metrics::{MetricsStore, StoreCounters, StoreUse};
 pub use object::ObjectStoreAdapter;
-pub use open::{OpenError, StoreSettings, memory, open, with_decorators};
+pub use open::{Flow, OpenError, StoreSettings, memory, open, with_decorators};
+pub use probe::{PROBE_PREFIX, ProbeError, Promise, StoreCapabilities, StoreKind, probe};
+pub use rate::{RateLimits, RateStore};
+pub use refresh::RefreshStore;
 pub use retry::{RetryPolicy, RetryStore};
 
 use async_trait::async_trait;
@@ -77,6 +85,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Streams all objects whose names start with `prefix`, which is empty or ends with `/`, in no promised order.
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>>;
+
+    /// What sort of place the store is. A folder must exist.
+    async fn kind(&self) -> Result<StoreKind, StoreError>;
 
     /// Says where the store is, without any secret: for messages.
     fn describe(&self) -> String;

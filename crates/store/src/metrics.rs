@@ -1,6 +1,6 @@
 //! Counting requests and bytes.
 
-use crate::{ObjectInfo, Store, StoreError};
+use crate::{ObjectInfo, Store, StoreError, StoreKind};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
@@ -128,6 +128,10 @@ impl Store for MetricsStore {
                 }
             })
             .boxed()
+    }
+
+    async fn kind(&self) -> Result<StoreKind, StoreError> {
+        self.inner.kind().await
     }
 
     fn describe(&self) -> String {

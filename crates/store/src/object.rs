@@ -1,6 +1,6 @@
 //! [`Store`] over any `object_store` backend.
 
-use crate::{Class, ObjectInfo, Operation, Store, StoreError, classify::classify};
+use crate::{Class, ObjectInfo, Operation, Store, StoreError, StoreKind, classify::classify};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
@@ -30,12 +30,6 @@ impl ObjectStoreAdapter {
     fn path(&self, operation: Operation, name: &str) -> Result<Path, StoreError> {
         Path::parse(format!("{}{name}", self.prefix))
             .map_err(|source| StoreError::new(Class::Permanent, operation, name).caused_by(source))
-    }
-
-    async fn read(&self, name: &str, range: GetRange) -> Result<object_store::GetResult, StoreError> {
-        let path = self.path(Operation::Read, name)?;
-        let options = GetOptions { range: Some(range), ..GetOptions::default() };
-        self.inner.get_opts(&path, options).await.map_err(|source| failed(Operation::Read, name, source))
     }
 }
 
@@ -80,13 +74,27 @@ impl Store for ObjectStoreAdapter {
         if length_bytes == 0 {
             return Ok(Bytes::new());
         }
-        let result = self.read(name, GetRange::Bounded(offset_bytes..end)).await?;
+        let path = self.path(Operation::Read, name)?;
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(offset_bytes..end)), ..GetOptions::default() };
+        let result = self.inner.get_opts(&path, options).await;
+        let result = result.map_err(|source| failed(Operation::Read, name, source))?;
         let bytes = result.bytes().await.map_err(|source| failed(Operation::Read, name, source))?;
         if bytes.len() as u64 == length_bytes { Ok(bytes) } else { Err(short(bytes.len() as u64)) }
     }
 
     async fn get_tail(&self, name: &str, length_bytes: u64) -> Result<Bytes, StoreError> {
-        let result = self.read(name, GetRange::Suffix(length_bytes)).await?;
+        let path = self.path(Operation::Read, name)?;
+        let options = GetOptions { range: Some(GetRange::Suffix(length_bytes)), ..GetOptions::default() };
+        let result = match self.inner.get_opts(&path, options).await {
+            // Azure knows no such range. Objects never change, so the length still holds when the end is read.
+            Err(Error::NotSupported { .. }) => {
+                let size = self.info(name).await?.size_bytes;
+                let length = length_bytes.min(size);
+                return self.get_range(name, size - length, length).await;
+            }
+            result => result.map_err(|source| failed(Operation::Read, name, source))?,
+        };
         let bytes = result.bytes().await.map_err(|source| failed(Operation::Read, name, source))?;
         if bytes.len() as u64 > length_bytes {
             return Err(
@@ -127,6 +135,10 @@ impl Store for ObjectStoreAdapter {
                 futures::future::ready(item)
             })
             .boxed()
+    }
+
+    async fn kind(&self) -> Result<StoreKind, StoreError> {
+        Ok(StoreKind::Objects)
     }
 
     fn describe(&self) -> String {

@@ -1,17 +1,44 @@
 use crate::{
-    Class, LimitStore, Location, LocationError, MetricsStore, RetryPolicy, RetryStore, Store, StoreCounters,
-    cloud, folder::FolderStore, object::ObjectStoreAdapter,
+    AdaptiveStore, Class, Concurrency, DeadlineStore, Deadlines, Location, LocationError, MetricsStore,
+    RateLimits, RateStore, RefreshStore, RetryPolicy, RetryStore, Store, StoreCounters, cloud,
+    folder::FolderStore, object::ObjectStoreAdapter,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use thiserror::Error;
+
+/// The variables as they are now; `None` if they cannot be read now.
+type Refresh = dyn Fn() -> Option<BTreeMap<String, String>> + Send + Sync;
 
 /// All that opening a store may depend on; nothing is read from the process's environment.
 #[derive(Clone)]
 pub struct StoreSettings {
     variables: BTreeMap<String, String>,
+    refresh: Option<Arc<Refresh>>,
     ca_pem: Option<Vec<u8>>,
-    retry: RetryPolicy,
-    requests_max: usize,
+    flow: Flow,
+}
+
+/// How requests flow: what is repeated, how long, how many at once, how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// How long to insist on a failing store.
+    pub retry: RetryPolicy,
+    /// How long one attempt may last.
+    pub deadlines: Deadlines,
+    /// How many requests may be in flight.
+    pub concurrency: Concurrency,
+    /// What the store may take of the network.
+    pub limits: RateLimits,
+}
+
+impl Flow {
+    /// Nothing is limited but what the store cannot bear.
+    pub const STANDARD: Self = Self {
+        retry: RetryPolicy::STANDARD,
+        deadlines: Deadlines::STANDARD,
+        concurrency: Concurrency::STANDARD,
+        limits: RateLimits::NONE,
+    };
 }
 
 impl fmt::Debug for StoreSettings {
@@ -24,7 +51,17 @@ impl fmt::Debug for StoreSettings {
 impl StoreSettings {
     /// Settings from variables by their usual names: `AWS_*`, `GOOGLE_*`, `AZURE_*`.
     pub fn new(variables: BTreeMap<String, String>) -> Self {
-        Self { variables, ca_pem: None, retry: RetryPolicy::STANDARD, requests_max: 32 }
+        Self { variables, refresh: None, ca_pem: None, flow: Flow::STANDARD }
+    }
+
+    /// Asks for the variables again when the store refuses credentials that it accepted before: for those whose owner
+    /// replaces them while the program runs. Called from an async thread, now and then; it may read small files.
+    pub fn with_refresh(
+        mut self,
+        variables: impl Fn() -> Option<BTreeMap<String, String>> + Send + Sync + 'static,
+    ) -> Self {
+        self.refresh = Some(Arc::new(variables));
+        self
     }
 
     /// Trusts these certificates (PEM) too.
@@ -35,13 +72,19 @@ impl StoreSettings {
 
     /// Sets how long to insist on a failing store.
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
+        self.flow.retry = retry;
+        self
+    }
+
+    /// Sets what the store may take of the network.
+    pub fn with_limits(mut self, limits: RateLimits) -> Self {
+        self.flow.limits = limits;
         self
     }
 
     /// Sets how many requests may be in flight.
-    pub fn with_requests_max(mut self, requests_max: usize) -> Self {
-        self.requests_max = requests_max;
+    pub fn with_concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.flow.concurrency = concurrency;
         self
     }
 
@@ -94,30 +137,45 @@ impl OpenError {
     }
 }
 
-/// Opens the store at a location, with retries, a bound on requests, and counters.
+/// Opens the store at a location, with all decorators, and counters.
 pub fn open(
     location: &str,
     settings: &StoreSettings,
 ) -> Result<(Arc<dyn Store>, Arc<StoreCounters>), OpenError> {
     let location: Location = location.parse().map_err(|source| OpenError::Location { source })?;
-    let store: Arc<dyn Store> = match (&location, cloud::build(&location, settings)?) {
-        (_, Some(cloud)) => Arc::new(cloud),
-        (Location::Folder(path), None) => Arc::new(FolderStore::new(path.clone())),
-        (_, None) => return Err(OpenError::Location { source: LocationError::Empty }),
+    let store = backend(&location, settings)?;
+    let store: Arc<dyn Store> = match &settings.refresh {
+        None => store,
+        Some(refresh) => {
+            let (refresh, settings) = (refresh.clone(), settings.clone());
+            Arc::new(RefreshStore::new(store, move || {
+                let settings = StoreSettings { variables: refresh()?, ..settings.clone() };
+                backend(&location, &settings).ok()
+            }))
+        }
     };
-    Ok(with_decorators(store, settings.retry, settings.requests_max))
+    Ok(with_decorators(store, settings.flow))
 }
 
-/// Puts the usual decorators around a store: counters innermost, so that each attempt counts; retries outermost.
-pub fn with_decorators(
-    store: Arc<dyn Store>,
-    retry: RetryPolicy,
-    requests_max: usize,
-) -> (Arc<dyn Store>, Arc<StoreCounters>) {
+/// The place itself; no request to it lasts for ever.
+fn backend(location: &Location, settings: &StoreSettings) -> Result<Arc<dyn Store>, OpenError> {
+    let store: Arc<dyn Store> = match (location, cloud::build(location, settings)?) {
+        (_, Some(cloud)) => Arc::new(cloud),
+        // A request to a folder cannot be given up: its thread would go on.
+        (Location::Folder(path), None) => return Ok(Arc::new(FolderStore::new(path.clone()))),
+        (_, None) => return Err(OpenError::Location { source: LocationError::Empty }),
+    };
+    Ok(Arc::new(DeadlineStore::new(store, settings.flow.deadlines)))
+}
+
+/// Puts the usual decorators around a store. From outside to inside: retries, so that each attempt waits for its turn anew
+/// and a pause holds no permit; rates; concurrency, which learns from each attempt; counters, which count each attempt.
+pub fn with_decorators(store: Arc<dyn Store>, flow: Flow) -> (Arc<dyn Store>, Arc<StoreCounters>) {
     let counters = Arc::new(StoreCounters::default());
     let counted = Arc::new(MetricsStore::new(store, counters.clone()));
-    let limited = Arc::new(LimitStore::new(counted, requests_max));
-    (Arc::new(RetryStore::new(limited, retry)), counters)
+    let adaptive = Arc::new(AdaptiveStore::new(counted, flow.concurrency));
+    let paced = Arc::new(RateStore::new(adaptive, flow.limits));
+    (Arc::new(RetryStore::new(paced, flow.retry)), counters)
 }
 
 /// An empty store in memory, for tests and dry runs.

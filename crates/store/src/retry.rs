@@ -1,6 +1,10 @@
 //! The one owner of retries.
+//!
+//! `object_store` retries nothing for us: its own retries send a request again as it was signed, with credentials that may
+//! have expired meanwhile, and hide from us that the store is struggling. Here each attempt is a new request, signed with the
+//! credentials of its moment.
 
-use crate::{Class, ObjectInfo, Operation, Store, StoreError};
+use crate::{Class, ObjectInfo, Operation, Store, StoreError, StoreKind};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -13,83 +17,147 @@ use std::{
     },
     time::Duration,
 };
+use tokio::time::Instant;
 
-/// How long to insist.
+/// How long to insist on one request. Each time counts from the request's first failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts in all, at least 1.
-    pub attempts: u32,
-    /// Attempts while the endpoint was never reached at all: it is more often a wrong address than a passing fault. Once it
-    /// has answered anything, `attempts` counts here too, so that a restart of the store does not end a long backup.
-    pub attempts_unreachable: u32,
-    /// The pause before the second attempt; it doubles each time.
+    /// On a store that struggles, or that was reached before and is not now: its restart does not end a long backup.
+    pub budget: Duration,
+    /// On an endpoint that never answered at all: it is more often a wrong address than a passing fault.
+    pub budget_unreachable: Duration,
+    /// On a store that refuses credentials which it accepted before: they are being replaced, or whoever gives them out is
+    /// struggling. Credentials that never worked are not tried again.
+    pub budget_credentials: Duration,
+    /// Attempts that a budget buys at least, however long each of them waits for its turn or its deadline.
+    pub attempts_min: u32,
+    /// The upper bound of the first pause; it doubles with each attempt.
     pub pause_first: Duration,
     /// The longest pause.
     pub pause_max: Duration,
 }
 
 impl RetryPolicy {
-    /// About two minutes of insisting on a struggling store, ten seconds on an unreachable one.
+    /// Ten minutes for a store that struggles, as long as a node takes to be replaced; ten seconds for a wrong address; two
+    /// minutes for credentials, since a kubelet needs more than one to show a changed Secret to a pod.
     pub const STANDARD: Self = Self {
-        attempts: 12,
-        attempts_unreachable: 6,
-        pause_first: Duration::from_millis(300),
+        budget: Duration::from_secs(600),
+        budget_unreachable: Duration::from_secs(10),
+        budget_credentials: Duration::from_secs(120),
+        attempts_min: 5,
+        pause_first: Duration::from_millis(500),
         pause_max: Duration::from_secs(20),
     };
     /// No retry at all.
-    pub const NONE: Self =
-        Self { attempts: 1, attempts_unreachable: 1, pause_first: Duration::ZERO, pause_max: Duration::ZERO };
+    pub const NONE: Self = Self {
+        budget: Duration::ZERO,
+        budget_unreachable: Duration::ZERO,
+        budget_credentials: Duration::ZERO,
+        attempts_min: 1,
+        pause_first: Duration::ZERO,
+        pause_max: Duration::ZERO,
+    };
 
+    /// Full jitter: any pause up to the bound, so that pods which failed together do not come back together.
     fn pause(&self, attempt: u32) -> Duration {
-        let full = self.pause_first.saturating_mul(1 << attempt.min(16)).min(self.pause_max);
-        // Half fixed, half random: pods that failed together do not come back together.
-        full / 2 + full.mul_f64(rand::rng().random_range(0.0..0.5))
+        let bound = self.pause_first.saturating_mul(1 << attempt.min(16)).min(self.pause_max);
+        bound.mul_f64(rand::rng().random_range(0.0..=1.0))
     }
 
-    fn allows(&self, class: Class, attempt: u32, reached: bool) -> bool {
+    /// How long to insist after a failure; `None` if trying again cannot help.
+    fn budget(&self, class: Class, known: Known) -> Option<Duration> {
         match class {
-            Class::Unreachable if !reached => attempt + 1 < self.attempts_unreachable,
-            class => class.is_transient() && attempt + 1 < self.attempts,
+            Class::Unreachable if !known.reached => Some(self.budget_unreachable),
+            Class::BadCredentials if known.accepted => Some(self.budget_credentials),
+            class => class.is_transient().then_some(self.budget),
         }
     }
 }
 
-/// Repeats transient failures with growing, jittered pauses.
+/// What earlier answers told of the store.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// It answered something.
+    reached: bool,
+    /// It accepted our credentials.
+    accepted: bool,
+}
+
+/// Repeats what failed for reasons that pass, with growing, jittered pauses, until the policy's budget is spent.
+///
+/// # What a create means after retries
+/// An attempt whose answer was lost (a broken connection, a deadline, a 5xx) may have taken effect; the next one is then
+/// refused because the name is taken. This decorator reads what is there:
+/// - our own bytes: success. For objects that are named by their content this is exact; for others it says that the name holds
+///   what the caller wanted, whoever wrote it, so that whoever needs to be the *only* winner puts something of his own into
+///   the body (a session's id does that for snapshot records and plans).
+/// - other bytes, or more or fewer: [`Class::AlreadyExists`], exactly as without the failure.
+/// - it cannot be read now: the failure of that read if it may pass, so that the caller does not take "unknown" for either;
+///   `AlreadyExists` if reading is refused, as it is to movers for packs. Callers that name objects by their content then
+///   take `AlreadyExists` for success, and are right.
+///
+/// A create that is refused at its *first* attempt is `AlreadyExists` without a look: nothing of ours was sent before.
 #[derive(Debug)]
 pub struct RetryStore {
     inner: Arc<dyn Store>,
     policy: RetryPolicy,
-    /// Whether the endpoint ever answered.
     reached: AtomicBool,
+    accepted: AtomicBool,
+}
+
+/// One request's history.
+#[derive(Debug, Default)]
+struct Attempts {
+    made: u32,
+    failed_first: Option<Instant>,
 }
 
 impl RetryStore {
     /// Retries requests to `inner`.
     pub fn new(inner: Arc<dyn Store>, policy: RetryPolicy) -> Self {
-        Self { inner, policy, reached: AtomicBool::new(false) }
+        Self { inner, policy, reached: AtomicBool::new(false), accepted: AtomicBool::new(false) }
     }
 
-    /// Takes note of an answer and says whether to ask again.
-    fn again<T>(&self, result: &Result<T, StoreError>, attempt: u32) -> bool {
+    /// Takes note of an answer; says how long to pause before asking again, or that this was the last answer.
+    fn again<T>(&self, result: &Result<T, StoreError>, attempts: &mut Attempts) -> Option<Duration> {
         let class = result.as_ref().err().map(StoreError::class);
         if class != Some(Class::Unreachable) {
             self.reached.store(true, Relaxed);
         }
-        class.is_some_and(|class| self.policy.allows(class, attempt, self.reached.load(Relaxed)))
+        if matches!(class, None | Some(Class::NotFound | Class::AlreadyExists)) {
+            self.accepted.store(true, Relaxed);
+        }
+        let known = Known { reached: self.reached.load(Relaxed), accepted: self.accepted.load(Relaxed) };
+        let budget = self.policy.budget(class?, known)?;
+        attempts.made += 1;
+        let now = Instant::now();
+        let spent = now.duration_since(*attempts.failed_first.get_or_insert(now));
+        let go_on = spent < budget || attempts.made < self.policy.attempts_min;
+        go_on.then(|| self.policy.pause(attempts.made - 1))
     }
 
     async fn repeat<T, F>(&self, mut request: impl FnMut() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         loop {
             let result = request().await;
-            if !self.again(&result, attempt) {
-                return result;
+            match self.again(&result, &mut attempts) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return result,
             }
-            tokio::time::sleep(self.policy.pause(attempt)).await;
-            attempt += 1;
+        }
+    }
+
+    /// The name is taken although an earlier attempt of ours may have been the one that took it.
+    async fn whose(&self, name: &str, body: &Bytes, error: StoreError) -> Result<(), StoreError> {
+        match self.get(name, body.len() as u64).await {
+            Ok(found) if found == *body => Ok(()),
+            Err(read) if read.class().is_transient() => {
+                Err(StoreError::new(read.class(), Operation::Create, name).caused_by(read))
+            }
+            _ => Err(error),
         }
     }
 }
@@ -98,27 +166,15 @@ impl RetryStore {
 #[deny(clippy::missing_trait_methods)]
 impl Store for RetryStore {
     async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
-        let mut attempt = 0;
+        let mut attempts = Attempts::default();
         loop {
             let result = self.inner.create(name, body.clone()).await;
-            let again = self.again(&result, attempt);
-            match result {
-                Err(_) if again => {
-                    tokio::time::sleep(self.policy.pause(attempt)).await;
-                    attempt += 1;
+            match (self.again(&result, &mut attempts), result) {
+                (Some(pause), _) => tokio::time::sleep(pause).await,
+                (None, Err(error)) if error.class() == Class::AlreadyExists && attempts.made > 0 => {
+                    return self.whose(name, &body, error).await;
                 }
-                // An earlier attempt of ours may have taken effect although its answer was lost: equal bytes are success.
-                Err(error) if error.class() == Class::AlreadyExists && attempt > 0 => {
-                    let found = self.get(name, body.len() as u64).await;
-                    return match found {
-                        Ok(found) if found == body => Ok(()),
-                        Err(read) if read.class().is_transient() => {
-                            Err(StoreError::new(read.class(), Operation::Create, name).caused_by(read))
-                        }
-                        _ => Err(error),
-                    };
-                }
-                result => return result,
+                (None, result) => return result,
             }
         }
     }
@@ -151,6 +207,10 @@ impl Store for RetryStore {
             Ok::<_, StoreError>(futures::stream::iter(all.into_iter().map(Ok)))
         };
         futures::stream::once(whole).try_flatten().boxed()
+    }
+
+    async fn kind(&self) -> Result<StoreKind, StoreError> {
+        self.repeat(|| self.inner.kind()).await
     }
 
     fn describe(&self) -> String {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use longshore_store::{Class, ObjectInfo, Store, StoreError};
+use longshore_store::{Class, ObjectInfo, PROBE_PREFIX, Store, StoreError, probe};
 use std::sync::Arc;
 
 /// Runs the suite; panics at the first broken promise. The store must be empty.
@@ -16,6 +16,7 @@ pub async fn run(store: Arc<dyn Store>) {
     what_is_deleted_is_gone(&*store).await;
     times_are_the_stores(&*store).await;
     one_of_many_creates_wins(store.clone()).await;
+    a_probe_finds_all_of_it(&*store).await;
 }
 
 async fn listed(store: &dyn Store, prefix: &str) -> Vec<ObjectInfo> {
@@ -149,6 +150,14 @@ async fn one_of_many_creates_wins(store: Arc<dyn Store>) {
         assert_eq!(winners.len(), 1, "one create of {name} wins");
         assert_eq!(&store.get(&name, 1).await.expect("reading works")[..], &winners[..]);
     }
+}
+
+async fn a_probe_finds_all_of_it(store: &dyn Store) {
+    let found = probe(store).await.expect("every promise is kept");
+    assert!(found.conditional_create && found.deletes, "{found:?}");
+    let info = store.info("once/a").await.expect("asking for length and time works");
+    assert!(found.probed_at >= info.modified_at, "the probe was made later: {found:?} {info:?}");
+    assert_eq!(listed(store, PROBE_PREFIX).await, []);
 }
 
 /// A store may ask racers to try again.

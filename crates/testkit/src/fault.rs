@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
-use longshore_store::{Class, ObjectInfo, Operation, Store, StoreError};
+use longshore_store::{Class, ObjectInfo, Operation, Store, StoreError, StoreKind};
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering::SeqCst},
@@ -214,6 +214,10 @@ impl Store for FaultStore {
             }
             _ => self.inner.list(prefix),
         }
+    }
+
+    async fn kind(&self) -> Result<StoreKind, StoreError> {
+        self.inner.kind().await
     }
 
     fn describe(&self) -> String {

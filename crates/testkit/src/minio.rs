@@ -1,15 +1,10 @@
 //! A real MinIO on loopback, in the clear or with TLS, for as long as a test needs it.
 
-use anyhow::{Context as _, Result};
+use crate::server::Server;
+use anyhow::Result;
 use longshore_lab::{Paths, Silent, gobuild};
 use longshore_store::{RetryPolicy, StoreSettings};
-use std::{
-    collections::BTreeMap,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
 const USER: &str = "longshore-test";
 /// The password of every such MinIO, so that tests can look for it where it must not be.
@@ -18,18 +13,9 @@ pub const MINIO_PASSWORD: &str = "not-a-real-secret";
 /// A MinIO that ends with the test.
 #[derive(Debug)]
 pub struct Minio {
-    process: Child,
+    server: Server,
     folder: tempfile::TempDir,
-    port: u16,
     authority: Option<String>,
-}
-
-impl Drop for Minio {
-    fn drop(&mut self) {
-        // Already gone is as good.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Minio {
@@ -42,40 +28,22 @@ impl Minio {
         let certificates = folder.path().join("certificates");
         std::fs::create_dir_all(&certificates)?;
         let authority = if tls { Some(write_certificates(&certificates)?) } else { None };
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        // Killed with the test's thread even if nobody is left to drop it.
-        let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program)
-            .args(["server", "--quiet", &format!("--address=127.0.0.1:{port}")])
-            .arg(format!("--certs-dir={}", certificates.display()))
-            .arg(folder.path().join("data"))
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs([("MINIO_ROOT_USER", USER), ("MINIO_ROOT_PASSWORD", MINIO_PASSWORD)])
-            .envs([("MINIO_BROWSER", "off"), ("MINIO_UPDATE", "off"), ("HOME", "/nonexistent")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting MinIO")?;
-        let minio = Self { process, folder, port, authority };
-        minio.wait_until_it_listens()?;
-        Ok(minio)
-    }
-
-    fn wait_until_it_listens(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            anyhow::ensure!(Instant::now() < deadline, "MinIO does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let data = folder.path().join("data");
+        let server = Server::start("MinIO", |port| {
+            let mut command = Command::new(program);
+            command.args(["server", "--quiet", &format!("--address=127.0.0.1:{port}")]);
+            command.arg(format!("--certs-dir={}", certificates.display())).arg(data);
+            command.envs([("MINIO_ROOT_USER", USER), ("MINIO_ROOT_PASSWORD", MINIO_PASSWORD)]);
+            command.envs([("MINIO_BROWSER", "off"), ("MINIO_UPDATE", "off")]);
+            command
+        })?;
+        Ok(Self { server, folder, authority })
     }
 
     /// `http://address:port` or `https://...`.
     pub fn endpoint(&self) -> String {
         let scheme = if self.authority.is_some() { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        format!("{scheme}://{}", self.server.address())
     }
 
     /// The variables that reach it.
@@ -112,9 +80,11 @@ impl Minio {
 
 /// Enough for a server that is still starting, short enough for a test of failures.
 pub const SHORT: RetryPolicy = RetryPolicy {
-    attempts: 8,
-    attempts_unreachable: 2,
-    pause_first: Duration::from_millis(50),
+    budget: Duration::from_secs(5),
+    budget_unreachable: Duration::from_millis(200),
+    budget_credentials: Duration::from_secs(2),
+    attempts_min: 2,
+    pause_first: Duration::from_millis(100),
     pause_max: Duration::from_millis(500),
 };
 

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::cache;
 use crate::hash::sha256_hex;
 use crate::paths::Paths;
-use crate::report::{Reporter, while_saying};
+use crate::report::Reporter;
 use crate::shell::output_of;
 
 /// Bump when the way of building changes without a change of the sources.
@@ -131,41 +132,20 @@ pub fn csi_sanity(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
 
 fn build(paths: &Paths, module: &Module, reporter: &dyn Reporter) -> Result<PathBuf> {
     let sources = sources(module);
-    let finished = cached(paths, module)?;
-    let parent = paths.cache().join("bin");
-    if finished.is_dir() {
-        return Ok(finished);
-    }
-    reporter.line(&format!("building {} from its Go module (once; kept in the cache)", module.folder));
-    fs::create_dir_all(&parent)?;
-    let half = parent.join(format!(".half-{}-{}", module.folder, std::process::id()));
-    if half.exists() {
-        fs::remove_dir_all(&half)?;
-    }
-    fs::create_dir(&half)?;
-    while_saying(reporter, &format!("building {}", module.folder), || {
-        let compile_one =
-            |(name, package): &(&str, &str)| compile(&sources, &half.join(name), package, module.linker);
-        module.programs.iter().try_for_each(compile_one)
-    })?;
-    for name in module.names {
-        symlink(module.programs[0].0, half.join(name))?;
-    }
-    if module.folder == SIDECARS.folder {
-        copy_crds(&sources, &half.join("crds"))?;
-    }
-    // A rename after the data: whatever has the final name is whole.
-    for (name, _) in module.programs {
-        File::open(half.join(name))?.sync_all()?;
-    }
-    if let Err(error) = fs::rename(&half, &finished)
-        && !finished.is_dir()
-    {
-        return Err(error).context("could not move the built programs into the cache");
-    }
-    remove_halves(&parent, module.folder);
-    reporter.line(&format!("built {}", module.folder));
-    Ok(finished)
+    let key = key(module, &sources)?;
+    cache::ensure(&paths.cache().join("bin"), module.folder, &key, reporter, |folder: &Path| {
+        for (name, package) in module.programs {
+            compile(&sources, &folder.join(name), package, module.linker)?;
+            File::open(folder.join(name))?.sync_all()?;
+        }
+        for name in module.names {
+            symlink(module.programs[0].0, folder.join(name))?;
+        }
+        if module.folder == SIDECARS.folder {
+            copy_crds(&sources, &folder.join("crds"))?;
+        }
+        Ok(())
+    })
 }
 
 fn sources(module: &Module) -> PathBuf {
@@ -220,35 +200,4 @@ fn key(module: &Module, sources: &Path) -> Result<String> {
         text.extend_from_slice(&content);
     }
     Ok(format!("{}-{}", module.folder, &sha256_hex(&text)[..20]))
-}
-
-/// Removes what killed builds left.
-fn remove_halves(parent: &Path, folder: &str) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(pid) = name.strip_prefix(&format!(".half-{folder}-")) else { continue };
-        if !Path::new("/proc").join(pid).exists() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::Silent;
-
-    #[test]
-    fn a_half_built_cache_is_neither_used_nor_kept() {
-        let cache = tempfile::tempdir().unwrap();
-        let paths = Paths::at(cache.path());
-        // No process has this id: it is over the kernel's limit.
-        let half = cache.path().join("bin/.half-pause-99999999");
-        fs::create_dir_all(&half).unwrap();
-        fs::write(half.join("pause"), "half a program").unwrap();
-        let built = build(&paths, &PAUSE, &Silent).unwrap();
-        assert!(fs::metadata(built.join("pause")).unwrap().len() > 100_000);
-        assert!(!half.exists());
-        assert_eq!(build(&paths, &PAUSE, &Silent).unwrap(), built);
-    }
 }

@@ -6,6 +6,8 @@
 //!
 //! First type to read: [`Lab`].
 
+pub mod azure;
+mod cache;
 pub mod cargo;
 mod cluster;
 mod driver;
@@ -16,6 +18,7 @@ mod image;
 mod lab;
 mod minio;
 pub mod network;
+pub mod npm;
 pub mod packages;
 mod paths;
 mod pki;

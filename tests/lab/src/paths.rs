@@ -25,12 +25,6 @@ impl Paths {
         Ok(Self { state, cache })
     }
 
-    /// Both roots in one folder.
-    #[cfg(test)]
-    pub(crate) fn at(folder: &Path) -> Self {
-        Self { state: folder.join("state"), cache: folder.to_path_buf() }
-    }
-
     /// Everything that belongs to a running lab.
     pub fn state(&self) -> &Path {
         &self.state

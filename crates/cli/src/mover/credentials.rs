@@ -20,7 +20,22 @@ pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
     let location = String::from_utf8(location)
         .map_err(|_| Failed::new(Reason::RepositoryAddressInvalid, "RESTIC_REPOSITORY is no text"))?;
     let password = secret.required("RESTIC_PASSWORD")?;
-    // Cloud identity (a projected token) comes through the pod's environment, everything else through the Secret.
+    let location = normal_location(&location);
+    let variables = variables(&secret)?;
+    require_keys(&location, &variables)?;
+    // A Secret that is changed shows in the files of a pod that runs.
+    let again = folder.to_owned();
+    let mut settings =
+        StoreSettings::new(variables).with_refresh(move || self::variables(&Files { folder: &again }).ok());
+    if let Some(pem) = secret.optional("RESTIC_CUSTOM_CA")? {
+        settings = settings.with_ca_pem(pem);
+    }
+    Ok(Access::new(&location, settings, Secret::new(password)))
+}
+
+/// What the store needs. Cloud identity (a projected token) comes through the pod's environment, everything else through the
+/// Secret.
+fn variables(secret: &Files) -> Result<BTreeMap<String, String>, Failed> {
     let mut variables = store_variables();
     for name in [
         "AWS_ACCESS_KEY_ID",
@@ -39,13 +54,7 @@ pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
     ] {
         secret.copy(ours, theirs, &mut variables)?;
     }
-    let location = normal_location(&location);
-    require_keys(&location, &variables)?;
-    let mut settings = StoreSettings::new(variables);
-    if let Some(pem) = secret.optional("RESTIC_CUSTOM_CA")? {
-        settings = settings.with_ca_pem(pem);
-    }
-    Ok(Access::new(&location, settings, Secret::new(password)))
+    Ok(variables)
 }
 
 /// Says which key is missing before the store says something less clear.
@@ -132,6 +141,17 @@ mod tests {
         }
         let failed = access(folder.path()).err().unwrap();
         (failed.reason, failed.message)
+    }
+
+    /// A rotated Secret: the store asks again, and gets what the files hold now.
+    #[test]
+    fn the_variables_follow_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = Files { folder: folder.path() };
+        for key in ["old", "new"] {
+            std::fs::write(folder.path().join("AWS_SECRET_ACCESS_KEY"), key).unwrap();
+            assert_eq!(variables(&secret).ok().unwrap()["AWS_SECRET_ACCESS_KEY"], key);
+        }
     }
 
     #[test]

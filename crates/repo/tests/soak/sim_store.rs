@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
-use longshore_repo::store::{ObjectInfo, Store, StoreError, memory};
+use longshore_repo::store::{ObjectInfo, Store, StoreError, StoreKind, memory};
 use std::{
     collections::HashMap,
     sync::{
@@ -67,6 +67,10 @@ impl Store for SimStore {
 
     fn list(&self, prefix: &str) -> BoxStream<'_, Result<ObjectInfo, StoreError>> {
         self.inner.list(prefix).map(|info| info.map(|info| self.dated(info))).boxed()
+    }
+
+    async fn kind(&self) -> Result<StoreKind, StoreError> {
+        self.inner.kind().await
     }
 
     fn describe(&self) -> String {

@@ -3,9 +3,15 @@
 // Helpers of tests fail by panicking, like tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod azure;
+mod flow;
 mod folder;
+mod full;
+mod google;
 mod minio;
+mod probe;
 mod retry;
+mod support;
 
 use longshore_store::memory;
 use longshore_testkit::conformance;

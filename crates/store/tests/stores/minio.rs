@@ -83,3 +83,16 @@ async fn failures_have_the_reasons_that_an_operator_shows() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_are_read_again_when_they_are_refused() {
+    let minio = Minio::start(false).unwrap();
+    let mut wrong = minio.variables();
+    wrong.insert("AWS_SECRET_ACCESS_KEY".into(), "revoked-revoked".into());
+    let right = minio.variables();
+    let settings = StoreSettings::new(wrong).with_retry(SHORT).with_refresh(move || Some(right.clone()));
+    let (store, _) = open("s3://bucket", &settings).unwrap();
+    // Never accepted, so not tried again; but what is asked next is asked with the new ones.
+    assert_eq!(store.get("a", 1).await.unwrap_err().class(), Class::BadCredentials);
+    assert_eq!(store.get("a", 1).await.unwrap_err().class(), Class::NotFound);
+}
