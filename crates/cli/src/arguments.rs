@@ -1,5 +1,11 @@
 //! What may stand on the command line.
 
+mod key;
+
+pub use key::{
+    AddKeyArguments, KeyArguments, KeyCommand, RecoveryKeyArguments, RemoveKeyArguments, RoleArgument,
+};
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,11 +35,12 @@ Exit codes:
   3    done, but some files could not be read; the snapshot is marked incomplete
   4    bucket, snapshot or path not found
   10   there is no repository
-  12   the password does not open the repository
+  12   the password or key does not open the repository
   130  interrupted
 
 Stores are set up by their usual variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL.
-The password comes from --password-file, LONGSHORE_PASSWORD_FILE or LONGSHORE_PASSWORD.";
+The password comes from --password-file, LONGSHORE_PASSWORD_FILE or LONGSHORE_PASSWORD. A key file or an age identity
+comes from --key-file or LONGSHORE_KEY_FILE, and goes before a password; a recovery key is given as either.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -57,6 +64,13 @@ pub struct GlobalArguments {
     /// The most that is received from the store, likewise
     #[arg(long, global = true, value_parser = bytes_per_second, value_name = "RATE")]
     pub limit_download: Option<NonZeroU64>,
+    /// File that holds a key instead of a password: one made by `longshore key add`, or an age identity
+    #[arg(long, global = true, env = "LONGSHORE_KEY_FILE", hide_env_values = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The beginning of the id of the key that the password belongs to. Without it passwords are tried one after the other, the
+    /// newest first, each for a fifth of a second
+    #[arg(long, global = true, env = "LONGSHORE_KEY_SLOT", hide_env_values = true, value_name = "ID")]
+    pub key_slot: Option<String>,
     /// Form of what is printed on stdout, and of errors
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: OutputForm,
@@ -143,6 +157,8 @@ pub enum Command {
     Forget(ForgetArguments),
     /// Give back the space of what no snapshot needs, while backups and restores go on
     Prune(PruneArguments),
+    /// Keys of the repository: who may open it, and as what
+    Key(KeyArguments),
     /// Print a completion script for a shell
     Completion {
         /// The shell

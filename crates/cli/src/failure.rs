@@ -3,6 +3,7 @@
 use longshore_job::Reason;
 use longshore_mover::MoverError;
 pub use longshore_mover::chain;
+use longshore_repo::{Class, RepoError};
 use serde::Serialize;
 
 use crate::OutputForm;
@@ -112,6 +113,19 @@ impl From<MoverError> for Failure {
             };
         }
         Self::of(error.reason(), chain(&error))
+    }
+}
+
+impl From<RepoError> for Failure {
+    fn from(error: RepoError) -> Self {
+        match (&error, error.class()) {
+            (RepoError::KeyNotFound { .. }, _) => Self::not_found(chain(&error)),
+            // Only people change keys, so movers have no reason for it.
+            (_, class @ Class::KeySlot) => {
+                Self { reason: class.as_str().into(), ..Self::of(Reason::Internal, chain(&error)) }
+            }
+            _ => MoverError::from(error).into(),
+        }
     }
 }
 

@@ -12,12 +12,18 @@ pub fn markdown() -> String {
         "# Command line reference\n\nGenerated from the program by `cargo xtask generate`; change `crates/cli/src/arguments.rs` instead.\n\n",
     );
     section(&mut page, &command, "longshore");
-    for verb in command.get_subcommands() {
-        section(&mut page, verb, &format!("longshore {}", verb.get_name()));
-    }
+    verbs(&mut page, &command, "longshore");
     page.truncate(page.trim_end().len());
     page.push('\n');
     page
+}
+
+fn verbs(page: &mut String, command: &Command, name: &str) {
+    for verb in command.get_subcommands() {
+        let name = format!("{name} {}", verb.get_name());
+        section(page, verb, &name);
+        verbs(page, verb, &name);
+    }
 }
 
 fn section(page: &mut String, command: &Command, name: &str) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use longshore_job::Reason;
 use longshore_mover::MoverError;
 use longshore_repo::store::{self, OpenError, RateLimits, StoreSettings};
-use longshore_repo::{KdfCost, Repository, Secret};
+use longshore_repo::{Credential, KdfCost, Repository, Secret, SlotKind, Unlock};
 
 use crate::Failure;
 use crate::arguments::GlobalArguments;
@@ -23,13 +23,13 @@ const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 pub struct Access {
     location: String,
     settings: StoreSettings,
-    password: Secret,
+    unlock: Unlock,
 }
 
 impl Access {
     /// From what a mounted Secret holds.
-    pub fn new(location: &str, settings: StoreSettings, password: Secret) -> Self {
-        Self { location: normal_location(location), settings, password }
+    pub fn new(location: &str, settings: StoreSettings, unlock: impl Into<Unlock>) -> Self {
+        Self { location: normal_location(location), settings, unlock: unlock.into() }
     }
 
     /// From the command line and the environment.
@@ -37,26 +37,27 @@ impl Access {
         let Some(location) = global.repo.as_deref().filter(|location| !location.is_empty()) else {
             return Err(Failure::usage("no repository: give --repo or set LONGSHORE_REPOSITORY"));
         };
-        let password = match &global.password_file {
-            Some(file) => password_file(file)?,
-            None => match std::env::var(PASSWORD) {
-                Ok(password) => Secret::new(password.into_bytes()),
+        let credential = match (&global.key_file, &global.password_file) {
+            (Some(file), _) => key_file(file)?,
+            (None, Some(file)) => parse(password_file(file)?)?,
+            (None, None) => match std::env::var(PASSWORD) {
+                Ok(password) => parse(Secret::new(password.into_bytes()))?,
                 Err(_) => {
                     return Err(Failure::usage(
-                        "no password: give --password-file, or set LONGSHORE_PASSWORD_FILE or LONGSHORE_PASSWORD",
+                        "no password: give --password-file or --key-file, or set LONGSHORE_PASSWORD_FILE, LONGSHORE_PASSWORD or \
+                         LONGSHORE_KEY_FILE",
                     ));
                 }
             },
         };
-        if password.is_empty() {
-            return Err(Failure::usage("the password is empty"));
-        }
+        let unlock =
+            Unlock { credential, slot: global.key_slot.as_ref().map(|slot| slot.to_ascii_lowercase()) };
         let limits = RateLimits {
             upload_bytes_per_second: global.limit_upload,
             download_bytes_per_second: global.limit_download,
             ..RateLimits::NONE
         };
-        Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), password))
+        Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), unlock))
     }
 
     /// Where the repository is, as the user wrote it.
@@ -66,20 +67,19 @@ impl Access {
 
     /// Opens the repository that is there.
     pub fn open(&self) -> Result<Repository, Failure> {
-        Repository::open(self.store()?, &self.password).map_err(|error| self.failed(error.into()))
+        Repository::open(self.store()?, &self.unlock).map_err(|error| self.failed(error.into()))
     }
 
     /// Makes a repository where there is none.
     pub fn init(&self) -> Result<Repository, Failure> {
-        Repository::init(self.store()?, &self.password, KdfCost::STANDARD)
+        Repository::init(self.store()?, &self.unlock, KdfCost::STANDARD)
             .map_err(|error| self.failed(error.into()))
     }
 
     /// Opens the repository that is there, or makes one if the place is empty.
     pub fn open_or_init(&self) -> Result<Repository, Failure> {
-        let (repository, _) =
-            Repository::open_or_init_empty(self.store()?, &self.password, KdfCost::STANDARD)
-                .map_err(|error| self.failed(error.into()))?;
+        let (repository, _) = Repository::open_or_init_empty(self.store()?, &self.unlock, KdfCost::STANDARD)
+            .map_err(|error| self.failed(error.into()))?;
         Ok(repository)
     }
 
@@ -114,16 +114,35 @@ pub fn store_variables() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn password_file(file: &Path) -> Result<Secret, Failure> {
+/// The key in a file. What is no key is not taken for a password: somebody meant a key.
+pub fn key_file(file: &Path) -> Result<Credential, Failure> {
+    let credential = parse(secret_file("key", file)?)?;
+    if credential.kind() == SlotKind::Password {
+        return Err(Failure::usage(format!("the file {} holds no key", file.display())));
+    }
+    Ok(credential)
+}
+
+/// The password in a file.
+pub fn password_file(file: &Path) -> Result<Secret, Failure> {
+    secret_file("password", file)
+}
+
+/// Tells keys from passwords.
+pub fn parse(secret: Secret) -> Result<Credential, Failure> {
+    if secret.is_empty() {
+        return Err(Failure::usage("the password is empty"));
+    }
+    Credential::parse(secret.expose().to_vec()).map_err(|error| Failure::of(Reason::WrongKey, chain(&error)))
+}
+
+fn secret_file(what: &str, file: &Path) -> Result<Secret, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::usage(format!("cannot read the password file {}: {error}", file.display()))
+        Failure::usage(format!("cannot read the {what} file {}: {error}", file.display()))
     };
     let size = std::fs::metadata(file).map_err(failed)?.len();
     if size > PASSWORD_BYTES_MAX {
-        return Err(Failure::usage(format!(
-            "the password file {} is too large to hold a password",
-            file.display()
-        )));
+        return Err(Failure::usage(format!("the file {} is too large to hold a {what}", file.display())));
     }
     let mut bytes = std::fs::read(file).map_err(failed)?;
     trim_line_break(&mut bytes);

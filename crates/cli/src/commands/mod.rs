@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod forget;
 mod init;
+mod key;
 mod ls;
 mod prune;
 mod restore;
@@ -29,6 +30,7 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(verb) => check::run(&global, &verb),
         Command::Forget(verb) => forget::run(&global, &verb),
         Command::Prune(verb) => prune::run(&global, &verb),
+        Command::Key(verb) => key::run(&global, &verb),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut std::io::stdout());
             Ok(0)

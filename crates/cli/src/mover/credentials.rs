@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use longshore_job::Reason;
-use longshore_repo::Secret;
+use longshore_repo::Credential;
 use longshore_repo::store::StoreSettings;
 
 use super::Failed;
@@ -30,7 +30,10 @@ pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
     if let Some(pem) = secret.optional("RESTIC_CUSTOM_CA")? {
         settings = settings.with_ca_pem(pem);
     }
-    Ok(Access::new(&location, settings, Secret::new(password)))
+    // A key file's text, or an identity's, may stand in the password's place: Velero and OADP know of that key only.
+    let credential = Credential::parse(password)
+        .map_err(|error| Failed::new(Reason::WrongKey, format!("RESTIC_PASSWORD: {error}")))?;
+    Ok(Access::new(&location, settings, credential))
 }
 
 /// What the store needs. Cloud identity (a projected token) comes through the pod's environment, everything else through the

@@ -4,6 +4,7 @@
 
 mod failures;
 mod json;
+mod key;
 mod kill;
 mod memory;
 mod mover;

@@ -25,13 +25,22 @@ fn traces_of_all_commands_hold_no_secret() {
         &["snapshots"],
         &["restore", "latest", target.to_str().unwrap()],
         &["check", "--read-data"],
+        &["key", "add", "--new-key-file", sandbox.path("key").to_str().unwrap()],
+        &["--key-file", sandbox.path("key").to_str().unwrap(), "snapshots"],
+        &["key", "rotate"],
     ] {
         let output = sandbox.command(arguments).env("LONGSHORE_LOG", "trace").output().unwrap();
         let (out, err) = texts(&output);
         assert!(output.status.success(), "{err}");
         assert_clean(&out);
         assert_clean(&err);
+        let key = fs::read_to_string(sandbox.path("key")).unwrap_or_else(|_| "no key yet".into());
+        assert!(!out.contains(key.trim()) && !err.contains(key.trim()));
     }
+    let key = fs::read_to_string(sandbox.path("key")).unwrap();
+    let output = sandbox.command(&["key", "recovery"]).env("LONGSHORE_LOG", "trace").output().unwrap();
+    let (recovery, err) = texts(&output);
+    assert!(output.status.success() && !err.contains(&recovery[..20]) && !err.contains(&key[..20]), "{err}");
     fs::write(sandbox.path("password"), "not the password").unwrap();
     let output = sandbox.command(&["snapshots"]).env("LONGSHORE_LOG", "trace").output().unwrap();
     assert_eq!(output.status.code(), Some(12));
