@@ -5,6 +5,8 @@
 //! and its ids.
 
 mod packs;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use crate::{RepoError, Repository, error::chain};

@@ -217,7 +217,9 @@ pub enum RepoError {
     #[error("prune gave up on this session, which was silent too long; begin the run again")]
     Fenced,
     /// The key that opened the repository is a mover's.
-    #[error("this key may read and add, but not forget or prune; open the repository with one of maintenance")]
+    #[error(
+        "this key may read and add, but not forget or prune; open the repository with one of maintenance"
+    )]
     NoAuthority,
     /// Another prune has gone on while this one was paused.
     #[error("another prune has overtaken this one; there is nothing left to do for it")]

@@ -50,11 +50,7 @@ pub struct RepositorySettings {
 
 impl Default for RepositorySettings {
     fn default() -> Self {
-        Self {
-            pack_bytes: PACK_BYTES,
-            silence_limit_seconds: SILENCE_LIMIT_SECONDS,
-            reader_grace_seconds: 0,
-        }
+        Self { pack_bytes: PACK_BYTES, silence_limit_seconds: SILENCE_LIMIT_SECONDS, reader_grace_seconds: 0 }
     }
 }
 

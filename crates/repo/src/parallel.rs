@@ -129,7 +129,6 @@ impl<T: Eq + std::hash::Hash> SharedSet<T> {
     pub(crate) fn insert(&self, item: T) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(item)
     }
-
 }
 
 #[cfg(test)]
@@ -154,7 +153,10 @@ mod tests {
         let count = AtomicUsize::new(0);
         Frontier::visit(vec![1u32], 5, |number| {
             count.fetch_add(1, Relaxed);
-            Ok([number * 2, number * 2 + 1].into_iter().filter(|next| *next < 1000 && seen.insert(*next)).collect())
+            Ok([number * 2, number * 2 + 1]
+                .into_iter()
+                .filter(|next| *next < 1000 && seen.insert(*next))
+                .collect())
         })
         .unwrap();
         assert_eq!(count.into_inner(), 999);

@@ -57,7 +57,12 @@ pub(crate) fn open(
 }
 
 /// Reads and opens a record.
-pub(crate) fn read(io: &Io, keys: &RepositoryKeys, kind: RecordKind, name: &str) -> Result<Vec<u8>, RepoError> {
+pub(crate) fn read(
+    io: &Io,
+    keys: &RepositoryKeys,
+    kind: RecordKind,
+    name: &str,
+) -> Result<Vec<u8>, RepoError> {
     open(keys, kind, name, &io.get(name, kind.object_bytes_max() as u64)?)
 }
 

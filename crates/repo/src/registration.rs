@@ -221,13 +221,19 @@ impl Shared {
         let used = self.index.adopt_view(&view.index());
         before_seen();
         if used.len() > SEEN_PACKS_MAX {
-            tracing::info!(packs = used.len(), "too many condemned packs were used to list them: prune waits");
+            tracing::info!(
+                packs = used.len(),
+                "too many condemned packs were used to list them: prune waits"
+            );
             return Ok(());
         }
         let mut packs = PackList::default();
         // A plan lists packs by kind; the index only knows ids.
         let used: HashSet<PackId> = used.into_iter().collect();
-        view.plan.iter().filter(|(_, pack)| used.contains(pack)).for_each(|(kind, pack)| packs.push(kind, pack));
+        view.plan
+            .iter()
+            .filter(|(_, pack)| used.contains(pack))
+            .for_each(|(kind, pack)| packs.push(kind, pack));
         let seen = SessionSeen { plan: view.newest, packs };
         self.say(SessionObject::Seen(view.newest), seen.encode())?;
         self.plan.store(view.newest, Relaxed);

@@ -78,9 +78,7 @@ struct Lane {
 
 impl std::fmt::Debug for BackupSession<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BackupSession")
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        f.debug_struct("BackupSession").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -112,10 +110,8 @@ impl Repository {
         let (io, keys, index) = (self.io.clone(), self.keys.clone(), self.index.clone());
         let uploads = Arc::new(Uploads::new(io, keys, index, options));
         let settling = uploads.clone();
-        registration.ready(
-            parent.as_ref().map(|parent| parent.key),
-            Box::new(move || settling.wait_for_segment()),
-        )?;
+        registration
+            .ready(parent.as_ref().map(|parent| parent.key), Box::new(move || settling.wait_for_segment()))?;
         let lane_count = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, LANES_MAX);
         let level = self.config.compression_level;
         let mut lanes = Vec::with_capacity(lane_count);

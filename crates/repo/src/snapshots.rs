@@ -99,7 +99,9 @@ impl Repository {
         let mut found = Vec::new();
         for (key, at_key) in self.read_keys(&keys)? {
             match at_key {
-                AtKey::Snapshot(snapshot) if !self.is_forgotten(key.source, key.run)? => found.push(*snapshot),
+                AtKey::Snapshot(snapshot) if !self.is_forgotten(key.source, key.run)? => {
+                    found.push(*snapshot)
+                }
                 AtKey::Snapshot(_) | AtKey::Fence => {}
             }
         }

@@ -62,7 +62,6 @@ pub(crate) fn children(node: &Node) -> impl Iterator<Item = NodeRef> + '_ {
 
 /// The chunks that a node names.
 pub(crate) fn chunks(node: &Node) -> impl Iterator<Item = ([u8; 32], Location)> {
-    let child_nodes: std::collections::HashSet<[u8; 32]> =
-        children(node).map(|child| child.id.0).collect();
+    let child_nodes: std::collections::HashSet<[u8; 32]> = children(node).map(|child| child.id.0).collect();
     node.references().into_iter().filter(move |(id, _)| !child_nodes.contains(id))
 }

@@ -66,10 +66,7 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
 }
 
 /// What is to happen to each snapshot concerned, and the reason that stands in the tombstones.
-fn decide(
-    repository: &Repository,
-    verb: &ForgetArguments,
-) -> Result<(Vec<ForgetDecision>, String), Failure> {
+fn decide(repository: &Repository, verb: &ForgetArguments) -> Result<(Vec<ForgetDecision>, String), Failure> {
     if !verb.snapshots.is_empty() {
         let mut decisions: Vec<ForgetDecision> = Vec::new();
         for name in &verb.snapshots {

@@ -220,12 +220,7 @@ impl<'r> Copier<'r> {
         }
     }
 
-    fn append(
-        &mut self,
-        lane: (SessionId, PackKind),
-        id: &[u8; 32],
-        plain: &[u8],
-    ) -> Result<(), RepoError> {
+    fn append(&mut self, lane: (SessionId, PackKind), id: &[u8; 32], plain: &[u8]) -> Result<(), RepoError> {
         let target = self.repository.config.pack_bytes as usize;
         if self.open.get(&lane).is_some_and(|open| !open.has_room(plain.len(), target)) {
             self.finish_pack(lane)?;
@@ -234,8 +229,7 @@ impl<'r> Copier<'r> {
             let number = self.pack_number_next;
             self.pack_number_next += 1;
             let (owner, kind) = lane;
-            let pack =
-                PackBuilder::new(&self.repository.keys, kind, number, owner.0, target + (64 << 10))?;
+            let pack = PackBuilder::new(&self.repository.keys, kind, number, owner.0, target + (64 << 10))?;
             self.open.insert(lane, pack);
         }
         let Some(open) = self.open.get_mut(&lane) else { return Ok(()) };

@@ -158,8 +158,6 @@ fn root_of(repository: &Repository, key: SnapshotKey) -> Result<Option<NodeRef>,
         Ok(AtKey::Snapshot(snapshot)) => Ok(snapshot.record.content.root()),
         Ok(AtKey::Fence) => Ok(None),
         Err(error) if error.class().is_transient() => Err(error),
-        Err(error) => {
-            Err(RepoError::Undecidable { object: names::snapshot(&key), source: Box::new(error) })
-        }
+        Err(error) => Err(RepoError::Undecidable { object: names::snapshot(&key), source: Box::new(error) }),
     }
 }

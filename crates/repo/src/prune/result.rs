@@ -81,12 +81,13 @@ impl Repository {
         segments: &[ListedSegment],
         view: &PlanView,
     ) -> Result<Vec<SegmentId>, RepoError> {
-        let packs = segments.iter().flat_map(|listed| -> Box<dyn Iterator<Item = Result<IndexedPack, RepoError>>> {
-            match self.index.open_segment(listed) {
-                Ok(segment) => Box::new(self.index.packs_of(segment)),
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            }
-        });
+        let packs =
+            segments.iter().flat_map(|listed| -> Box<dyn Iterator<Item = Result<IndexedPack, RepoError>>> {
+                match self.index.open_segment(listed) {
+                    Ok(segment) => Box::new(self.index.packs_of(segment)),
+                    Err(error) => Box::new(std::iter::once(Err(error))),
+                }
+            });
         let keeps = |_, pack| !view.condemned.contains(&pack);
         let mut written = Vec::new();
         for segment in merge(&self.keys, Level::One, SegmentLimits::default(), packs, keeps) {

@@ -65,10 +65,13 @@ impl BackupSession<'_> {
         }
         let Some(spans) = self.progress.take_due() else { return Ok(()) };
         self.checkpoint()?;
-        let node = |node: NodeRef| RecordNode { id: node.id, place: self.durable_place(self.node_location(&node)) };
-        let spans = spans
-            .into_iter()
-            .map(|(span, data_bytes, leaf)| FinishedSpan { span, data_bytes, leaf: leaf.map(node) });
+        let node =
+            |node: NodeRef| RecordNode { id: node.id, place: self.durable_place(self.node_location(&node)) };
+        let spans = spans.into_iter().map(|(span, data_bytes, leaf)| FinishedSpan {
+            span,
+            data_bytes,
+            leaf: leaf.map(node),
+        });
         self.registration.progress(&SessionProgress { size_bytes, spans: spans.collect() })
     }
 
@@ -99,7 +102,8 @@ impl BackupSession<'_> {
                 continue;
             }
             for number in numbers {
-                let progress = SessionProgress::decode(&read(number)?).map_err(RepoError::format("progress"))?;
+                let progress =
+                    SessionProgress::decode(&read(number)?).map_err(RepoError::format("progress"))?;
                 if progress.size_bytes == size_bytes {
                     finished.extend(progress.spans.into_iter().map(|span| (span.span, span)));
                 }

@@ -1,13 +1,12 @@
 //! Forget and prune: what goes, what stays, whatever happens at the same time.
 
 use crate::support::{
-    back_up, class, draft, noise, objects, open, password, pvc, restore, run_id, small_packs, COST,
+    COST, back_up, class, draft, noise, objects, open, password, pvc, restore, run_id, small_packs,
 };
 use jiff::Timestamp;
 use longshore_repo::{
-    BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository, RepositorySettings,
-    Snapshot,
-    store::Store,
+    BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository,
+    RepositorySettings, Snapshot, store::Store,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -223,7 +222,8 @@ fn places_that_are_gone_are_found_by_id() {
 /// Limits of a second or two, so that silence can be waited for.
 fn short_limits() -> (Arc<dyn Store>, Repository) {
     let store = longshore_repo::store::memory();
-    let limits = RepositorySettings { pack_bytes: 1 << 20, silence_limit_seconds: 2, reader_grace_seconds: 0 };
+    let limits =
+        RepositorySettings { pack_bytes: 1 << 20, silence_limit_seconds: 2, reader_grace_seconds: 0 };
     let repository = Repository::init_with(store.clone(), &password(), COST, limits).unwrap();
     (store, repository)
 }

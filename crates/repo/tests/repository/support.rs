@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use longshore_repo::{
-    BackupOptions, ChunkRef, Committed, KdfCost, RepoError, Repository, Run, RunId, SPAN_BYTES, Secret,
-    Snapshot, SnapshotDraft, SnapshotStats, SourceIdentity, RepositorySettings, VolumeReader,
+    BackupOptions, ChunkRef, Committed, KdfCost, RepoError, Repository, RepositorySettings, Run, RunId,
+    SPAN_BYTES, Secret, Snapshot, SnapshotDraft, SnapshotStats, SourceIdentity, VolumeReader,
     splitter::PieceKind,
     store::{Store, memory},
 };
@@ -181,7 +181,13 @@ pub fn restore(repository: &Repository, snapshot: &Snapshot) -> Result<Vec<u8>, 
 /// A repository whose packs are small, so that little data makes many.
 pub fn small_packs() -> (Arc<dyn Store>, Repository) {
     let store = memory();
-    let repository = Repository::init_with(store.clone(), &password(), COST, RepositorySettings { pack_bytes: 1 << 20, ..RepositorySettings::default() }).unwrap();
+    let repository = Repository::init_with(
+        store.clone(),
+        &password(),
+        COST,
+        RepositorySettings { pack_bytes: 1 << 20, ..RepositorySettings::default() },
+    )
+    .unwrap();
     (store, repository)
 }
 

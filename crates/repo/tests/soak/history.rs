@@ -6,8 +6,8 @@ use crate::{
 };
 use futures::TryStreamExt as _;
 use longshore_repo::{
-    CheckOptions, Class, KdfCost, PruneOptions, PrunePolicy, Repository, Run, RunId, SPAN_BYTES, Secret,
-    Snapshot, RepositorySettings, store::Store,
+    CheckOptions, Class, KdfCost, PruneOptions, PrunePolicy, Repository, RepositorySettings, Run, RunId,
+    SPAN_BYTES, Secret, Snapshot, store::Store,
 };
 use longshore_testkit::{Fault, FaultStore};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -165,7 +165,8 @@ impl History {
                     let before = self.expected.insert(writer.run, writer.content.clone());
                     assert!(before.is_none(), "{} was committed twice", writer.run);
                 } else {
-                    let known = self.expected.contains_key(&writer.run) || self.forgotten.contains(&writer.run);
+                    let known =
+                        self.expected.contains_key(&writer.run) || self.forgotten.contains(&writer.run);
                     assert!(known, "{} found a snapshot that nobody made", writer.run);
                 }
             }
