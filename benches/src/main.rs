@@ -1,12 +1,14 @@
 //! Compares whole programs on the same data, on the same machine, in the same run: Longshore, restic, rustic, borg.
 //!
 //!     cargo run --release -p longshore-benches -- --size-gib 4
+//!     cargo run --release -p longshore-benches -- index --chunks 100000000
 //!
 //! Every program runs with its defaults (but for borg's `--sparse` on restores; Debian's restic has none) on a folder repository. Each job is one process, timed from
 //! outside by GNU time. Machines are noisy: read the ratios, and the CPU seconds before the wall seconds.
 
 mod data;
 mod engines;
+mod index;
 mod measure;
 mod tools;
 
@@ -14,14 +16,17 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use engines::Engine;
 use measure::Cost;
 
 /// Compares backup engines on a disk image of real data.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Size of the image in GiB.
     #[arg(long, default_value_t = 4)]
     size_gib: u64,
@@ -31,6 +36,12 @@ struct Arguments {
     /// Only these engines.
     #[arg(long, value_delimiter = ',', default_value = "longshore,restic,rustic,borg")]
     engines: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Opens and asks an index of any size, in a process of its own.
+    Index(index::Arguments),
 }
 
 /// What is measured, in order.
@@ -45,6 +56,9 @@ struct Line {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(Command::Index(arguments)) = &arguments.command {
+        return index::run(arguments);
+    }
     let temporary = tempfile::tempdir()?;
     let work = arguments.work.clone().unwrap_or_else(|| temporary.path().to_owned());
     fs::create_dir_all(&work)?;

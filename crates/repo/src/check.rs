@@ -6,6 +6,8 @@
 
 mod packs;
 mod records;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use crate::{RepoError, Repository, error::chain};

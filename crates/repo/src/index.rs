@@ -12,6 +12,7 @@ mod lookup;
 mod merge;
 mod nearby;
 mod policy;
+mod probe;
 mod prove;
 mod rebuild;
 mod recent;
@@ -32,7 +33,7 @@ use crate::{Class, RepoError, io::Io};
 use cache::PageCache;
 use fingerprints::Fingerprints;
 use guard::Guard;
-use longshore_crypto::{Purpose, RepositoryKeys};
+use longshore_crypto::RepositoryKeys;
 use longshore_format::{
     PackId, SegmentId,
     index::{Level, PageEntry, SEGMENT_BYTES_MAX, TableEntry},
@@ -212,11 +213,6 @@ impl State {
         let inside = number - first;
         (inside < segment.layout().packs()).then(|| (segment.clone(), inside))
     }
-}
-
-/// What the keys of a level are for.
-fn purpose(_level: Level) -> Purpose {
-    Purpose::Index
 }
 
 /// Whether an error says that an object is not what it should be.

@@ -41,8 +41,8 @@ pub use index::RebuildReport;
 pub use keys::{AddedKey, ChangedKeys, KeyChange, KeyHolder, KeyInfo, KeyList, Unlock};
 pub use longshore_crypto::{Credential, CryptoError, Identity, Recipient, Secret, StrongKey};
 pub use longshore_format::{
-    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, Place, RepositoryId, Run, RunId, SlotId,
-    SourceId,
+    ChunkId, ChunkRef, FORMAT_VERSION, Location, NodeId, NodeRef, PackId, Place, RepositoryId, Run, RunId,
+    SlotId, SourceId,
     keyset::Role,
     map::SPAN_BYTES,
     names::SnapshotKey,

@@ -1,11 +1,11 @@
 //! Reading a stored segment, part by part.
 
 use super::{
-    IndexedPack, purpose,
+    IndexedPack,
     writer::{head_associated, part_associated},
 };
 use crate::{RepoError, io::Io};
-use longshore_crypto::{RepositoryKeys, SealKey};
+use longshore_crypto::{Purpose, RepositoryKeys, SealKey};
 use longshore_format::{
     SegmentId,
     index::{
@@ -64,13 +64,7 @@ impl Segment {
             return Err(wrong());
         }
         let key = keys
-            .open_object_key(
-                "index segment",
-                purpose(footer.level),
-                footer.epoch,
-                &footer.salt,
-                &footer.commitment,
-            )
+            .open_object_key("index segment", Purpose::Index, footer.epoch, &footer.salt, &footer.commitment)
             .map_err(RepoError::seal(&name))?;
         let from = tail.len().checked_sub(FOOTER_BYTES + footer.head_bytes as usize).ok_or_else(wrong)?;
         let mut sealed = tail[from..tail.len() - FOOTER_BYTES].to_vec();
@@ -221,11 +215,13 @@ impl Iterator for SegmentPacks {
 
     /// Ends after the first failure.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ready.is_empty() && self.number < self.segment.layout().packs() && !self.failed {
-            if let Err(error) = self.read() {
-                self.failed = true;
-                return Some(Err(error));
-            }
+        let is_more = self.number < self.segment.layout().packs() && !self.failed;
+        if self.ready.is_empty()
+            && is_more
+            && let Err(error) = self.read()
+        {
+            self.failed = true;
+            return Some(Err(error));
         }
         self.ready.pop_front().map(Ok)
     }

@@ -1,9 +1,8 @@
 //! Building a segment in memory: its sections are sealed as packs come, the rest when it is finished.
 
-use super::purpose;
 use crate::RepoError;
 use bytes::Bytes;
-use longshore_crypto::{RepositoryKeys, SealKey, random_bytes};
+use longshore_crypto::{Purpose, RepositoryKeys, SealKey, random_bytes};
 use longshore_format::{
     PackId, Place, SegmentId,
     index::{
@@ -82,7 +81,7 @@ pub(crate) struct SegmentBuilder {
 impl SegmentBuilder {
     pub(crate) fn new(keys: &RepositoryKeys, level: Level, limits: SegmentLimits) -> Result<Self, RepoError> {
         let (epoch, salt) = (keys.newest_epoch(), random_bytes()?);
-        let (key, commitment) = keys.object_key(purpose(level), epoch, &salt)?;
+        let (key, commitment) = keys.object_key(Purpose::Index, epoch, &salt)?;
         Ok(Self {
             level,
             limits,

@@ -1,6 +1,7 @@
 //! Segments that are damaged, or made by somebody who holds a key and lies.
 
 use super::*;
+use longshore_crypto::Purpose;
 use longshore_format::index::{
     FOOTER_BYTES, HEAD_ORDINAL, Layout, PAGES_ORDINAL, PageEntry, SegmentFooter, SegmentHead, TABLE_ORDINAL,
     TableEntry, encode_page, encode_section, encode_table_page,
@@ -41,7 +42,7 @@ fn honest() -> Parts {
 /// Seals whatever the parts say.
 fn seal(world: &World, parts: &Parts) -> EncodedSegment {
     let (level, salt) = (Level::Zero { plan: 0 }, [7; 32]);
-    let (key, commitment) = world.keys.object_key(purpose(level), 1, &salt).unwrap();
+    let (key, commitment) = world.keys.object_key(Purpose::Index, 1, &salt).unwrap();
     let associated = writer::part_associated(&world.keys);
     let mut bytes = Vec::new();
     let mut part = |ordinal: u32, plain: &dyn Fn(&mut Vec<u8>)| {
@@ -103,20 +104,21 @@ fn the_forger_of_these_tests_can_also_be_honest() {
 
 #[test]
 fn segments_that_lie_are_refused_and_take_nothing_with_them() {
-    let lies: [(&str, &dyn Fn(&mut Parts)); 13] = [
-        ("more packs than there are", &|parts| parts.counts.0 = 3),
-        ("fewer entries than there are", &|parts| parts.counts.1 = 29),
-        ("the most entries", &|parts| parts.counts = (8192, 1 << 20)),
-        ("counts beyond all limits", &|parts| parts.counts = (u32::MAX, u32::MAX)),
-        ("fences out of order", &|parts| parts.fences = vec![9, 1]),
-        ("another fence", &|parts| parts.fences[0] += 1),
-        ("sections beyond the end", &|parts| parts.table[1].frames_before = u32::MAX - 20),
-        ("overlapping sections", &|parts| parts.table[1].frames_before = 5),
-        ("a section that is longer than it is", &|parts| parts.table[1].frames = 21),
-        ("entries of a pack that is not there", &|parts| parts.pages[3].pack_number = 7),
-        ("entries out of order", &|parts| parts.pages.reverse()),
-        ("frames larger than a pack", &|parts| parts.sections[1][0].length_bytes = u32::MAX),
-        ("a head far behind the end", &|parts| parts.head_offset_bytes = Some(40 << 20)),
+    type Lie = fn(&mut Parts);
+    let lies: [(&str, Lie); 13] = [
+        ("more packs than there are", |parts| parts.counts.0 = 3),
+        ("fewer entries than there are", |parts| parts.counts.1 = 29),
+        ("the most entries", |parts| parts.counts = (8192, 1 << 20)),
+        ("counts beyond all limits", |parts| parts.counts = (u32::MAX, u32::MAX)),
+        ("fences out of order", |parts| parts.fences = vec![9, 1]),
+        ("another fence", |parts| parts.fences[0] += 1),
+        ("sections beyond the end", |parts| parts.table[1].frames_before = u32::MAX - 20),
+        ("overlapping sections", |parts| parts.table[1].frames_before = 5),
+        ("a section that is longer than it is", |parts| parts.table[1].frames = 21),
+        ("entries of a pack that is not there", |parts| parts.pages[3].pack_number = 7),
+        ("entries out of order", |parts| parts.pages.reverse()),
+        ("frames larger than a pack", |parts| parts.sections[1][0].length_bytes = u32::MAX),
+        ("a head far behind the end", |parts| parts.head_offset_bytes = Some(40 << 20)),
     ];
     for (what, lie) in lies {
         let world = World::new();
