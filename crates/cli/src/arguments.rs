@@ -134,6 +134,12 @@ pub enum Command {
     Forget(ForgetArguments),
     /// Give back the space of what no snapshot needs, while backups and restores go on
     Prune(PruneArguments),
+    /// Show what differs between two snapshots of folders or of volumes
+    ///
+    /// Folders: `+` added, `-` removed, `M` content changed, `T` another kind of thing, `U` only attributes changed. Volumes:
+    /// offset and length in bytes of each range that differs; `+` was a hole, `-` became one, `M` data on both sides. What is
+    /// equal is not read.
+    Diff(DiffArguments),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -276,6 +282,18 @@ pub struct PruneArguments {
     /// Say what would be deleted, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+/// `longshore diff`
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The earlier snapshot: its id, a unique prefix of it, or `latest`
+    pub before: String,
+    /// The later snapshot
+    pub after: String,
+    /// Show also entries of which only attributes changed: owner, mode, time, extended attributes, links
+    #[arg(long)]
+    pub metadata: bool,
 }
 
 /// `longshore mover`

@@ -13,6 +13,7 @@
 //! Kubernetes, files, devices, wall clocks (callers pass times), the process environment.
 
 mod check;
+mod diff;
 mod error;
 mod forget;
 mod frame;
@@ -35,6 +36,10 @@ mod volume;
 mod walk;
 
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
+pub use diff::{
+    DiffTotals, Difference, EachDifference, EntryChange, EntryCounts, EntryDifference, RangeContent,
+    RangeDifference,
+};
 pub use error::{Class, RepoError};
 pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 pub use index::RebuildReport;

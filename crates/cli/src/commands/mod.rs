@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod forget;
+mod diff;
 mod init;
 mod ls;
 mod prune;
@@ -29,6 +30,7 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(verb) => check::run(&global, &verb),
         Command::Forget(verb) => forget::run(&global, &verb),
         Command::Prune(verb) => prune::run(&global, &verb),
+        Command::Diff(verb) => diff::run(&global, &verb),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut std::io::stdout());
             Ok(0)

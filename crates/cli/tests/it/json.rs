@@ -67,7 +67,20 @@ fn progress_is_json_lines_on_request_and_stdout_holds_the_id_alone() {
 #[test]
 fn the_reference_page_knows_every_verb() {
     let page = longshore_cli::reference::markdown();
-    for verb in ["init", "backup", "restore", "snapshots", "ls", "check", "completion", "version", "mover"] {
+    for verb in [
+        "init",
+        "backup",
+        "restore",
+        "snapshots",
+        "ls",
+        "check",
+        "diff",
+        "stats",
+        "copy",
+        "completion",
+        "version",
+        "mover",
+    ] {
         assert!(page.contains(&format!("## `longshore {verb}`")), "{verb}");
     }
     assert!(

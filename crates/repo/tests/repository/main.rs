@@ -5,6 +5,7 @@
 
 mod crash;
 mod forgery;
+mod diff;
 mod golden;
 mod hostile;
 mod init;

@@ -1,0 +1,69 @@
+//! `diff` as somebody at a terminal meets them.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+
+use insta::{assert_json_snapshot, assert_snapshot};
+
+use crate::sandbox::{Sandbox, image, noise};
+
+fn value(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// A folder, and the same after everything has been done to it.
+fn two_backups(sandbox: &Sandbox) -> (String, String) {
+    let source = sandbox.path("source");
+    fs::create_dir_all(source.join("gone/deep")).unwrap();
+    fs::create_dir(source.join("stays")).unwrap();
+    for (name, length) in
+        [("gone/deep/file", 100_000), ("stays/same", 5000), ("changed", 300_000), ("mode", 10)]
+    {
+        fs::write(source.join(name), noise(1, length)).unwrap();
+    }
+    symlink("same", source.join("stays/link")).unwrap();
+    fs::write(source.join("becomes a folder"), b"x").unwrap();
+    let first = sandbox.backup(&source);
+    fs::remove_dir_all(source.join("gone")).unwrap();
+    fs::write(source.join("changed"), noise(2, 300_000)).unwrap();
+    fs::write(source.join("new\nline"), noise(3, 1000)).unwrap();
+    fs::remove_file(source.join("becomes a folder")).unwrap();
+    fs::create_dir(source.join("becomes a folder")).unwrap();
+    fs::write(source.join("becomes a folder/inside"), b"inline").unwrap();
+    fs::set_permissions(source.join("mode"), fs::Permissions::from_mode(0o600)).unwrap();
+    (first, sandbox.backup(&source))
+}
+
+#[test]
+fn a_difference_of_folders_is_shown_like_restic_shows_it() {
+    let sandbox = Sandbox::new();
+    let (first, second) = two_backups(&sandbox);
+    assert_snapshot!("diff-tree", sandbox.ok(&["diff", &first, &second]));
+    let with_metadata = sandbox.ok(&["diff", "--metadata", &first, "latest"]);
+    assert!(with_metadata.contains("U    /mode\n") && with_metadata.contains("U    /\n"), "{with_metadata}");
+    assert_json_snapshot!("diff-tree-json", value(&sandbox.ok(&["-o", "json", "diff", &first, &second])), {
+        ".before" => "[id]", ".after" => "[id]",
+    });
+    let same = sandbox.ok(&["diff", &first, &first]);
+    assert!(!same.contains("    /") && same.contains("0 B added, 0 B removed"), "{same}");
+}
+
+#[test]
+fn a_difference_of_volumes_is_shown_in_ranges() {
+    let sandbox = Sandbox::new();
+    let source = sandbox.path("image");
+    image(&source, 200 << 20, &[(0, 1 << 20), (128 << 20, 1 << 20)]);
+    let first = sandbox.backup(&source);
+    let file = fs::File::options().write(true).open(&source).unwrap();
+    file.write_all_at(&noise(9, 64 << 10), 90 << 20).unwrap();
+    file.write_all_at(&vec![0; 1 << 20], 128 << 20).unwrap();
+    file.set_len(201 << 20).unwrap();
+    let second = sandbox.backup(&source);
+    let expected = "+            94371840          65536\n-           134217728        1048576\n";
+    let text = sandbox.ok(&["diff", &first, &second]).replace("+    ", "+").replace("-    ", "-");
+    let wanted = expected.replace("+    ", "+").replace("-    ", "-");
+    assert!(text.starts_with(&wanted), "{text}");
+    assert_json_snapshot!("diff-volume-json", value(&sandbox.ok(&["-o", "json", "diff", &first, &second])), {
+        ".before" => "[id]", ".after" => "[id]",
+    });
+}
