@@ -140,6 +140,8 @@ pub enum Command {
     /// offset and length in bytes of each range that differs; `+` was a hole, `-` became one, `M` data on both sides. What is
     /// equal is not read.
     Diff(DiffArguments),
+    /// Show what snapshots need and what the repository takes; reads no data
+    Stats(StatsArguments),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -294,6 +296,14 @@ pub struct DiffArguments {
     /// Show also entries of which only attributes changed: owner, mode, time, extended attributes, links
     #[arg(long)]
     pub metadata: bool,
+}
+
+/// `longshore stats`
+#[derive(Debug, Args)]
+pub struct StatsArguments {
+    /// Snapshots to look at, each an id, a unique prefix of one, or `latest`; all if none is given
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
 }
 
 /// `longshore mover`

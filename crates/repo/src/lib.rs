@@ -31,6 +31,7 @@ mod record;
 mod registration;
 mod session;
 mod snapshots;
+mod stats;
 mod tree;
 mod volume;
 mod walk;
@@ -63,6 +64,7 @@ pub use read::{Deliver, ReadError};
 pub use reading::Reading;
 pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
 pub use snapshots::Snapshot;
+pub use stats::{ObjectCount, RepositoryStats, SnapshotUsage, Usage};
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
 pub use volume::{VolumeReader, VolumeWriter};
 

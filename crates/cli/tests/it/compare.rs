@@ -1,4 +1,4 @@
-//! `diff` as somebody at a terminal meets them.
+//! `diff` and `stats` as somebody at a terminal meets them.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -66,4 +66,24 @@ fn a_difference_of_volumes_is_shown_in_ranges() {
     assert_json_snapshot!("diff-volume-json", value(&sandbox.ok(&["-o", "json", "diff", &first, &second])), {
         ".before" => "[id]", ".after" => "[id]",
     });
+}
+
+#[test]
+fn statistics_count_what_is_there() {
+    let sandbox = Sandbox::new();
+    let (first, _) = two_backups(&sandbox);
+    let stats = value(&sandbox.ok(&["-o", "json", "stats"]));
+    assert_json_snapshot!("stats", stats, {
+        ".snapshots[].id" => "[id]", ".snapshots[].time" => "[time]", ".snapshots[].source" => "[source]",
+        ".**" => insta::dynamic_redaction(|value, path| {
+            let path = path.to_string();
+            let varies = ["storedBytes", "metadataBytes", "PackBytes", "indexBytes", "repository.bytes", "Ratio"];
+            if varies.iter().any(|end| path.ends_with(end)) { "[figure]".into() } else { value }
+        }),
+    });
+    let text = sandbox.ok(&["stats", &first]);
+    assert!(
+        text.contains("in 1 snapshots") && text.contains("deduplicated") && text.contains(&first),
+        "{text}"
+    );
 }

@@ -13,6 +13,7 @@ mod keys;
 mod minio;
 mod prune;
 mod runs;
+mod stats;
 mod support;
 mod tree;
 mod volume;
