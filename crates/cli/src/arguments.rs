@@ -142,6 +142,12 @@ pub enum Command {
     Diff(DiffArguments),
     /// Show what snapshots need and what the repository takes; reads no data
     Stats(StatsArguments),
+    /// Copy snapshots into another repository, which has its own password
+    ///
+    /// What the other repository holds already is not copied again. Its store is set up by the usual variables; where it needs
+    /// others than the first one, put LONGSHORE_TO_ before their names, as in LONGSHORE_TO_AWS_ACCESS_KEY_ID. As soon as one
+    /// variable of a family (AWS_, AZURE_, GOOGLE_) is given so, the plain ones of that family do not count for it.
+    Copy(CopyArguments),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -304,6 +310,23 @@ pub struct StatsArguments {
     /// Snapshots to look at, each an id, a unique prefix of one, or `latest`; all if none is given
     #[arg(value_name = "SNAPSHOT")]
     pub snapshots: Vec<String>,
+}
+
+/// `longshore copy`
+#[derive(Debug, Args)]
+pub struct CopyArguments {
+    /// Snapshots to copy, each an id, a unique prefix of one, or `latest`; all if none is given
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+    /// The repository to copy into, written as in --repo
+    #[arg(long, env = "LONGSHORE_TO_REPOSITORY", hide_env_values = true, value_name = "REPOSITORY")]
+    pub to: String,
+    /// File that holds the password of the repository to copy into; else LONGSHORE_TO_PASSWORD holds it
+    #[arg(long, env = "LONGSHORE_TO_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
+    pub to_password_file: Option<PathBuf>,
+    /// Make the repository to copy into if its place is empty
+    #[arg(long)]
+    pub init: bool,
 }
 
 /// `longshore mover`

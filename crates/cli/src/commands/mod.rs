@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod forget;
+mod copy;
 mod diff;
 mod init;
 mod ls;
@@ -36,6 +37,7 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Prune(verb) => prune::run(&global, &verb),
         Command::Diff(verb) => diff::run(&global, &verb),
         Command::Stats(verb) => stats::run(&global, &verb),
+        Command::Copy(verb) => copy::run(&global, &verb),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut std::io::stdout());
             Ok(0)

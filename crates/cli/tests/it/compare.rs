@@ -1,11 +1,11 @@
-//! `diff` and `stats` as somebody at a terminal meets them.
+//! `diff`, `stats` and `copy` as somebody at a terminal meets them.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 
 use insta::{assert_json_snapshot, assert_snapshot};
 
-use crate::sandbox::{Sandbox, image, noise};
+use crate::sandbox::{Sandbox, assert_same_bytes, describe, image, noise, texts};
 
 fn value(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap()
@@ -86,4 +86,66 @@ fn statistics_count_what_is_there() {
         text.contains("in 1 snapshots") && text.contains("deduplicated") && text.contains(&first),
         "{text}"
     );
+}
+
+#[test]
+fn a_copy_opens_with_its_own_password_and_restores_equal() {
+    let sandbox = Sandbox::new();
+    let (first, second) = two_backups(&sandbox);
+    let volume = sandbox.path("image");
+    image(&volume, 70 << 20, &[(0, 3 << 20), (60 << 20, 9 << 20)]);
+    let third = sandbox.backup(&volume);
+    fs::write(sandbox.path("other-password"), "another one\n").unwrap();
+    let other = sandbox.path("other");
+    let copy = |arguments: &[&str]| {
+        let mut command = sandbox.command(&["copy", "--progress", "none"]);
+        command.args(arguments).env("LONGSHORE_TO_REPOSITORY", &other);
+        command.env("LONGSHORE_TO_PASSWORD_FILE", sandbox.path("other-password")).output().unwrap()
+    };
+    assert_eq!(copy(&[]).status.code(), Some(10), "no repository is made unless it was asked for");
+    let output = copy(&["--init", &first]);
+    assert_eq!((output.status.code(), texts(&output).0), (Some(0), first.clone()));
+    let output = copy(&[]);
+    let (out, err) = texts(&output);
+    assert_eq!(out.lines().collect::<Vec<_>>(), [second.as_str(), third.as_str()], "{err}");
+    assert!(err.starts_with("2 of 3 snapshots copied, 1 there already"), "{err}");
+    let files_before = describe(&other);
+    let again = value(&texts(&copy(&["-o", "json"])).0);
+    assert_eq!((again["copied"].as_array().unwrap().len(), &again["storedBytes"]), (0, &0.into()));
+    assert_eq!(again["alreadyThere"].as_array().unwrap().len(), 3);
+    assert_eq!(describe(&other), files_before, "nothing was stored");
+
+    let from_copy = |arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        command.env("LONGSHORE_REPOSITORY", &other);
+        command.env("LONGSHORE_PASSWORD_FILE", sandbox.path("other-password")).output().unwrap()
+    };
+    for (snapshot, name) in [(&first, "first"), (&second, "second"), (&third, "third")] {
+        let (one, two) = (sandbox.path(&format!("{name}-1")), sandbox.path(&format!("{name}-2")));
+        sandbox.restore(snapshot, &one);
+        let restored = from_copy(&["restore", snapshot, two.to_str().unwrap()]);
+        assert!(restored.status.success(), "{:?}", texts(&restored));
+        if name == "third" {
+            assert_same_bytes(&one, &two)
+        } else {
+            assert_eq!(describe(&one), describe(&two))
+        }
+    }
+    assert!(from_copy(&["check", "--read-data"]).status.success());
+}
+
+#[test]
+fn a_copy_needs_a_second_repository_and_its_password() {
+    let sandbox = Sandbox::new();
+    let (code, err) = {
+        let output = sandbox.run(&["copy", "--to", sandbox.path("other").to_str().unwrap()]);
+        (output.status.code(), texts(&output).1)
+    };
+    assert_eq!(code, Some(2));
+    assert!(err.contains("--to-password-file"), "{err}");
+    let own = sandbox.path("repository");
+    let password = sandbox.path("password");
+    let same = ["copy", "--to", own.to_str().unwrap(), "--to-password-file", password.to_str().unwrap()];
+    let (_, err) = sandbox.expect(2, &same);
+    assert!(err.contains("into itself"), "{err}");
 }
