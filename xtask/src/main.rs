@@ -3,6 +3,7 @@
 mod chart;
 mod checks;
 mod demo;
+mod fuzz;
 mod generate;
 mod lab;
 mod proto;
@@ -50,6 +51,8 @@ enum Command {
     Chart(chart::Arguments),
     /// Hold the source to the house rules.
     Tidy,
+    /// Made-up bytes for every decoder; says how many were tried and what broke.
+    Fuzz(fuzz::Arguments),
     /// What the seed designs ask for, which test proves it, and how that test last ended.
     Rows,
 }
@@ -73,6 +76,7 @@ fn run(command: Command) -> Result<()> {
         Command::Proto { check } => proto::run(workspace::root(), check),
         Command::Chart(arguments) => chart::run(&arguments),
         Command::Tidy => tidy::check(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Rows => rows::print(),
     }
 }

@@ -159,6 +159,20 @@ pub enum Command {
     Prune(PruneArguments),
     /// Keys of the repository: who may open it, and as what
     Key(KeyArguments),
+    /// Show what differs between two snapshots of folders or of volumes
+    ///
+    /// Folders: `+` added, `-` removed, `M` content changed, `T` another kind of thing, `U` only attributes changed. Volumes:
+    /// offset and length in bytes of each range that differs; `+` was a hole, `-` became one, `M` data on both sides. What is
+    /// equal is not read.
+    Diff(DiffArguments),
+    /// Show what snapshots need and what the repository takes; reads no data
+    Stats(StatsArguments),
+    /// Copy snapshots into another repository, which has its own password
+    ///
+    /// What the other repository holds already is not copied again. Its store is set up by the usual variables; where it needs
+    /// others than the first one, put LONGSHORE_TO_ before their names, as in LONGSHORE_TO_AWS_ACCESS_KEY_ID. As soon as one
+    /// variable of a family (AWS_, AZURE_, GOOGLE_) is given so, the plain ones of that family do not count for it.
+    Copy(CopyArguments),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -301,6 +315,43 @@ pub struct PruneArguments {
     /// Say what would be deleted, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+/// `longshore diff`
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The earlier snapshot: its id, a unique prefix of it, or `latest`
+    pub before: String,
+    /// The later snapshot
+    pub after: String,
+    /// Show also entries of which only attributes changed: owner, mode, time, extended attributes, links
+    #[arg(long)]
+    pub metadata: bool,
+}
+
+/// `longshore stats`
+#[derive(Debug, Args)]
+pub struct StatsArguments {
+    /// Snapshots to look at, each an id, a unique prefix of one, or `latest`; all if none is given
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+}
+
+/// `longshore copy`
+#[derive(Debug, Args)]
+pub struct CopyArguments {
+    /// Snapshots to copy, each an id, a unique prefix of one, or `latest`; all if none is given
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+    /// The repository to copy into, written as in --repo
+    #[arg(long, env = "LONGSHORE_TO_REPOSITORY", hide_env_values = true, value_name = "REPOSITORY")]
+    pub to: String,
+    /// File that holds the password of the repository to copy into; else LONGSHORE_TO_PASSWORD holds it
+    #[arg(long, env = "LONGSHORE_TO_PASSWORD_FILE", hide_env_values = true, value_name = "FILE")]
+    pub to_password_file: Option<PathBuf>,
+    /// Make the repository to copy into if its place is empty
+    #[arg(long)]
+    pub init: bool,
 }
 
 /// `longshore mover`

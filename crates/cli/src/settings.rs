@@ -9,11 +9,15 @@ use longshore_repo::store::{self, OpenError, RateLimits, StoreSettings};
 use longshore_repo::{Credential, KdfCost, Repository, Secret, SlotKind, Unlock};
 
 use crate::Failure;
-use crate::arguments::GlobalArguments;
+use crate::arguments::{CopyArguments, GlobalArguments};
 use crate::failure::chain;
 
 /// Environment variable that holds the password itself.
 const PASSWORD: &str = "LONGSHORE_PASSWORD";
+/// The same for the repository that is copied into.
+const TO_PASSWORD: &str = "LONGSHORE_TO_PASSWORD";
+/// Stands before the names of store variables that are meant for the repository that is copied into.
+const TO: &str = "LONGSHORE_TO_";
 /// Variables of these families belong to the store.
 const STORE_VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 /// The longest password file that is read.
@@ -37,18 +41,14 @@ impl Access {
         let Some(location) = global.repo.as_deref().filter(|location| !location.is_empty()) else {
             return Err(Failure::usage("no repository: give --repo or set LONGSHORE_REPOSITORY"));
         };
-        let credential = match (&global.key_file, &global.password_file) {
-            (Some(file), _) => key_file(file)?,
-            (None, Some(file)) => parse(password_file(file)?)?,
-            (None, None) => match std::env::var(PASSWORD) {
-                Ok(password) => parse(Secret::new(password.into_bytes()))?,
-                Err(_) => {
-                    return Err(Failure::usage(
-                        "no password: give --password-file or --key-file, or set LONGSHORE_PASSWORD_FILE, LONGSHORE_PASSWORD or \
-                         LONGSHORE_KEY_FILE",
-                    ));
-                }
-            },
+        let credential = match &global.key_file {
+            Some(file) => key_file(file)?,
+            None => password(
+                global.password_file.as_deref(),
+                PASSWORD,
+                "no password: give --password-file or --key-file, or set LONGSHORE_PASSWORD_FILE, LONGSHORE_PASSWORD or \
+                 LONGSHORE_KEY_FILE",
+            )?,
         };
         let unlock =
             Unlock { credential, slot: global.key_slot.as_ref().map(|slot| slot.to_ascii_lowercase()) };
@@ -58,6 +58,18 @@ impl Access {
             ..RateLimits::NONE
         };
         Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), unlock))
+    }
+
+    /// The repository that is copied into.
+    pub fn to(verb: &CopyArguments) -> Result<Self, Failure> {
+        let credential = password(
+            verb.to_password_file.as_deref(),
+            TO_PASSWORD,
+            "no password of the repository to copy into: give --to-password-file, or set LONGSHORE_TO_PASSWORD_FILE or \
+             LONGSHORE_TO_PASSWORD",
+        )?;
+        let settings = StoreSettings::new(target_variables(store_variables(), to_variables()));
+        Ok(Self::new(&verb.to, settings, Unlock { credential, slot: None }))
     }
 
     /// Where the repository is, as the user wrote it.
@@ -112,6 +124,38 @@ pub fn store_variables() -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| STORE_VARIABLES.iter().any(|family| name.starts_with(family)))
         .collect()
+}
+
+/// Variables that are given for the repository that is copied into, without their prefix.
+fn to_variables() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| Some((name.strip_prefix(TO)?.to_owned(), value)))
+        .filter(|(name, _)| STORE_VARIABLES.iter().any(|family| name.starts_with(family)))
+        .collect()
+}
+
+/// Of each family of variables either those that are meant for the repository that is copied into, or the plain ones: half of one
+/// and half of the other would send keys to a store that they are not for.
+fn target_variables(
+    plain: BTreeMap<String, String>,
+    mut own: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let given = |family: &&str| own.keys().any(|name| name.starts_with(**family));
+    let taken: Vec<&str> = STORE_VARIABLES.iter().filter(|family| given(family)).copied().collect();
+    own.extend(plain.into_iter().filter(|(name, _)| !taken.iter().any(|family| name.starts_with(family))));
+    own
+}
+
+/// A password, or a key that stands in its place.
+fn password(file: Option<&Path>, variable: &str, missing: &str) -> Result<Credential, Failure> {
+    match file {
+        Some(file) => parse(password_file(file)?),
+        None => match std::env::var(variable) {
+            Ok(password) => parse(Secret::new(password.into_bytes())),
+            Err(_) => Err(Failure::usage(missing)),
+        },
+    }
 }
 
 /// The key in a file. What is no key is not taken for a password: somebody meant a key.
@@ -200,6 +244,19 @@ mod tests {
         ] {
             assert_eq!(normal_location(text), expected);
         }
+    }
+
+    #[test]
+    fn a_family_of_variables_belongs_to_one_store() {
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let plain = map(&[("AWS_ACCESS_KEY_ID", "a"), ("AWS_ENDPOINT_URL", "b"), ("GOOGLE_X", "c")]);
+        assert_eq!(target_variables(plain.clone(), BTreeMap::new()), plain);
+        assert_eq!(
+            target_variables(plain, map(&[("AWS_ACCESS_KEY_ID", "d")])),
+            map(&[("AWS_ACCESS_KEY_ID", "d"), ("GOOGLE_X", "c")])
+        );
     }
 
     #[test]

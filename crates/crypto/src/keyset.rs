@@ -216,7 +216,9 @@ impl Keyset {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+    /// Reads an opened keyset. Public for fuzzing alone.
+    #[doc(hidden)]
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new("keyset", bytes);
         reader.version(VERSION)?;
         let root = SecretKey(reader.array()?);

@@ -11,6 +11,9 @@ pub enum MoverError {
     /// The repository or its store failed.
     #[error(transparent)]
     Repository(#[from] RepoError),
+    /// The repository that is copied from, or its store, failed.
+    #[error("the repository that is copied from")]
+    CopySource(#[source] RepoError),
     /// The source could not be read.
     #[error("the source cannot be read")]
     Source(#[source] VolumeError),
@@ -61,7 +64,7 @@ impl MoverError {
     /// The word for users, from the closed list.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Repository(error) => repository_reason(error),
+            Self::Repository(error) | Self::CopySource(error) => repository_reason(error),
             Self::Source(_) | Self::Unreadable { .. } => Reason::SourceUnreadable,
             Self::Target(VolumeError::TooSmall { .. }) => Reason::VolumeTooSmall,
             Self::Target(error) if error.class() == Class::Full => Reason::VolumeTooSmall,

@@ -7,6 +7,7 @@
 
 mod backup;
 mod control;
+mod copy;
 mod entry;
 mod error;
 mod failures;
@@ -18,6 +19,7 @@ pub use backup::{
     TreeBackup, TreeBackupOptions, TreeParent, TreeTotals, VolumeTotals, backup_tree, backup_volume,
 };
 pub use control::Control;
+pub use copy::{CopyOutcome, run_copy};
 pub use error::{MoverError, chain};
 pub use failures::Report;
 pub use longshore_volume::TargetOptions;

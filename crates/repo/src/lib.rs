@@ -13,6 +13,7 @@
 //! Kubernetes, files, devices, wall clocks (callers pass times), the process environment.
 
 mod check;
+mod diff;
 mod error;
 mod forget;
 mod frame;
@@ -30,11 +31,16 @@ mod record;
 mod registration;
 mod session;
 mod snapshots;
+mod stats;
 mod tree;
 mod volume;
 mod walk;
 
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
+pub use diff::{
+    DiffTotals, Difference, EachDifference, EntryChange, EntryCounts, EntryDifference, RangeContent,
+    RangeDifference,
+};
 pub use error::{Class, RepoError};
 pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 pub use index::RebuildReport;
@@ -58,6 +64,7 @@ pub use read::{Deliver, ReadError};
 pub use reading::Reading;
 pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
 pub use snapshots::Snapshot;
+pub use stats::{ObjectCount, RepositoryStats, SnapshotUsage, Usage};
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
 pub use volume::{VolumeReader, VolumeWriter};
 

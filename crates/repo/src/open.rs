@@ -46,11 +46,19 @@ pub struct RepositorySettings {
     pub silence_limit_seconds: u32,
     /// Prune waits so long before it deletes, for readers whose credentials do not let them announce themselves.
     pub reader_grace_seconds: u32,
+    /// The least, the average (a power of two) and the largest size of chunks.
+    pub chunk_bytes: [u32; 3],
 }
 
 impl Default for RepositorySettings {
     fn default() -> Self {
-        Self { pack_bytes: PACK_BYTES, silence_limit_seconds: SILENCE_LIMIT_SECONDS, reader_grace_seconds: 0 }
+        Self {
+            pack_bytes: PACK_BYTES,
+            silence_limit_seconds: SILENCE_LIMIT_SECONDS,
+            reader_grace_seconds: 0,
+            chunk_bytes: [ChunkSizes::STANDARD.least, ChunkSizes::STANDARD.average, ChunkSizes::STANDARD.most]
+                .map(|bytes| bytes as u32),
+        }
     }
 }
 
@@ -202,14 +210,13 @@ fn create(
     let opened = slot.opened().cloned().ok_or(RepoError::Misuse { rule: "the first key must be at hand" })?;
     let revision = keyset.seal(id, 1, [0; 32], &keyset)?;
     let keys = RepositoryKeys::new(id, keyset)?;
-    let sizes = ChunkSizes::STANDARD;
     let config = RepositoryConfig {
         format: FORMAT_VERSION,
         pack_bytes: settings.pack_bytes,
         silence_limit_seconds: settings.silence_limit_seconds,
         reader_grace_seconds: settings.reader_grace_seconds,
         compression_level: COMPRESSION_LEVEL,
-        chunk_bytes: [sizes.least as u32, sizes.average as u32, sizes.most as u32],
+        chunk_bytes: settings.chunk_bytes,
         software: crate::SOFTWARE.to_owned(),
     };
     if let Some(object) = &slot.object {

@@ -2,7 +2,7 @@
 
 use crate::{BackupSession, RepoError, Repository, Snapshot, WrittenContent};
 use longshore_format::{
-    NodeRef, Run,
+    NodeId, NodeRef, Run,
     map::{
         BLOCK_BYTES, Profile, RADIX, VolumeChild, VolumeInterior, VolumeLeaf, height, span_count,
         span_length_bytes,
@@ -160,6 +160,11 @@ impl VolumeReader<'_> {
             }
             _ => Err(RepoError::WrongContent { object: format!("node {}", leaf.id) }),
         }
+    }
+
+    /// What tells a span from every other one: spans with the same id hold the same. None if all of it is a hole.
+    pub fn span_id(&self, index: u64) -> Result<Option<NodeId>, RepoError> {
+        Ok(self.leaf(index)?.map(|leaf| leaf.id))
     }
 
     /// The leaf of a span; none if the span is a hole or beyond the end.

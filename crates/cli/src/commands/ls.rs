@@ -119,15 +119,7 @@ fn view(path: &[u8], entry: &Entry) -> EntryView {
         .map_or_else(|_| entry.modified.seconds.to_string(), |time| time.to_string());
     EntryView {
         path: text(path),
-        kind: match entry.kind {
-            EntryKind::File => "file",
-            EntryKind::Directory => "directory",
-            EntryKind::Symlink => "symlink",
-            EntryKind::BlockDevice => "blockDevice",
-            EntryKind::CharacterDevice => "characterDevice",
-            EntryKind::Fifo => "fifo",
-            EntryKind::Socket => "socket",
-        },
+        kind: kind_word(entry.kind),
         mode: format!("{:04o}", entry.mode),
         uid: entry.uid,
         gid: entry.gid,
@@ -140,8 +132,21 @@ fn view(path: &[u8], entry: &Entry) -> EntryView {
     }
 }
 
+/// The word for a kind of entry.
+pub(super) fn kind_word(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File => "file",
+        EntryKind::Directory => "directory",
+        EntryKind::Symlink => "symlink",
+        EntryKind::BlockDevice => "blockDevice",
+        EntryKind::CharacterDevice => "characterDevice",
+        EntryKind::Fifo => "fifo",
+        EntryKind::Socket => "socket",
+    }
+}
+
 /// UTF-8 as it is, other bytes and control characters escaped: a name must not drive the reader's terminal.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let mut shown = String::new();
     for piece in bytes.utf8_chunks() {
         for character in piece.valid().chars() {

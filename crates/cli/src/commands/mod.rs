@@ -3,17 +3,23 @@
 mod backup;
 mod check;
 mod forget;
+mod copy;
+mod diff;
 mod init;
 mod key;
 mod ls;
 mod prune;
 mod restore;
 mod snapshots;
+mod stats;
 mod version;
 
 pub use snapshots::SnapshotView;
 
 use clap::CommandFactory;
+
+use longshore_mover::MoverError;
+use longshore_repo::{Repository, Snapshot};
 
 use crate::arguments::{Arguments, Command};
 use crate::{Failure, mover};
@@ -31,6 +37,9 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Forget(verb) => forget::run(&global, &verb),
         Command::Prune(verb) => prune::run(&global, &verb),
         Command::Key(verb) => key::run(&global, &verb),
+        Command::Diff(verb) => diff::run(&global, &verb),
+        Command::Stats(verb) => stats::run(&global, &verb),
+        Command::Copy(verb) => copy::run(&global, &verb),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "longshore", &mut std::io::stdout());
             Ok(0)
@@ -42,4 +51,19 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             Ok(0)
         }
     }
+}
+
+/// The snapshots that are named, each once, or all of the repository.
+fn named_or_all(repository: &Repository, names: &[String]) -> Result<Vec<Snapshot>, Failure> {
+    if names.is_empty() {
+        return repository.snapshots().map_err(|error| MoverError::from(error).into());
+    }
+    let mut found: Vec<Snapshot> = Vec::new();
+    for name in names {
+        let snapshot = restore::resolve(repository, name)?;
+        if found.iter().all(|other| other.key != snapshot.key) {
+            found.push(snapshot);
+        }
+    }
+    Ok(found)
 }

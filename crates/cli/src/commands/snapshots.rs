@@ -155,6 +155,6 @@ pub fn source_text(source: &SourceIdentity) -> String {
 }
 
 /// RFC 3339, in UTC, without fractions.
-fn second(time: jiff::Timestamp) -> String {
+pub(super) fn second(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -74,11 +74,14 @@ fn the_reference_page_knows_every_verb() {
         "snapshots",
         "ls",
         "check",
+        "key",
+        "key add",
+        "diff",
+        "stats",
+        "copy",
         "completion",
         "version",
         "mover",
-        "key",
-        "key add",
     ] {
         assert!(page.contains(&format!("## `longshore {verb}`")), "{verb}");
     }

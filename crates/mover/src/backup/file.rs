@@ -13,7 +13,7 @@ use crate::{Control, MoverError};
 
 /// Files above this size are cut into segments of it, which are read by several workers. A segment's end is always a cut, so
 /// that the result does not depend on the number of workers.
-pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// Files up to this size stand in their directory entry.
 const INLINE_BYTES_MAX: u64 = longshore_repo::INLINE_BYTES_MAX as u64;
 /// Holes below this size are stored as zeros: a run for each would cost more than it saves.

@@ -7,5 +7,6 @@ mod volume;
 mod walk;
 mod window;
 
+pub(crate) use file::SEGMENT_BYTES;
 pub use tree::{TreeBackup, TreeBackupOptions, TreeParent, TreeTotals, backup_tree};
 pub use volume::{VolumeTotals, backup_volume};

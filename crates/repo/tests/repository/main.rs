@@ -5,6 +5,7 @@
 
 mod crash;
 mod forgery;
+mod diff;
 mod golden;
 mod hostile;
 mod index;
@@ -14,6 +15,7 @@ mod minio;
 mod prune;
 mod runs;
 mod scale;
+mod stats;
 mod support;
 mod tree;
 mod volume;

@@ -43,6 +43,7 @@ impl History {
             pack_bytes: 1 << 20,
             silence_limit_seconds: SILENCE_SECONDS,
             reader_grace_seconds: 0,
+            ..RepositorySettings::default()
         };
         let cost = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
         Repository::init_with(store.clone(), &Secret::from(PASSWORD), cost, limits).unwrap();
