@@ -141,7 +141,7 @@ fn target_variables(
     plain: BTreeMap<String, String>,
     mut own: BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let given = |family: &&str| own.keys().any(|name| name.starts_with(**family));
+    let given = |family: &&&str| own.keys().any(|name| name.starts_with(**family));
     let taken: Vec<&str> = STORE_VARIABLES.iter().filter(|family| given(family)).copied().collect();
     own.extend(plain.into_iter().filter(|(name, _)| !taken.iter().any(|family| name.starts_with(family))));
     own

@@ -92,10 +92,12 @@ fn row(view: &SnapshotView) -> Vec<String> {
 }
 
 impl SnapshotView {
+    /// The snapshot's id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
+    /// The time that the list shows.
     pub fn time(&self) -> &str {
         &self.time
     }

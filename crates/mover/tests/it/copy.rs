@@ -46,11 +46,7 @@ fn back_up(repository: &Repository, path: &Path) -> Snapshot {
 fn copy(from: &Repository, snapshots: &[Snapshot], to: &Repository) -> Vec<CopyOutcome> {
     let mut outcomes = Vec::new();
     let control = Control::default();
-    run_copy(from, snapshots, to, &control, &mut |outcome| {
-        outcomes
-            .push(CopyOutcome { snapshot: outcome.snapshot.clone(), already_there: outcome.already_there });
-    })
-    .unwrap();
+    run_copy(from, snapshots, to, &control, &mut |outcome| outcomes.push(outcome.clone())).unwrap();
     let (progress, sizes) = (control.progress(), snapshots.iter().map(|s| s.record.content.size_bytes()));
     assert_eq!(progress.bytes_total, sizes.sum::<u64>());
     assert_eq!(progress.bytes_done, progress.bytes_total);
