@@ -56,8 +56,12 @@ impl Default for RepositorySettings {
             pack_bytes: PACK_BYTES,
             silence_limit_seconds: SILENCE_LIMIT_SECONDS,
             reader_grace_seconds: 0,
-            chunk_bytes: [ChunkSizes::STANDARD.least, ChunkSizes::STANDARD.average, ChunkSizes::STANDARD.most]
-                .map(|bytes| bytes as u32),
+            chunk_bytes: [
+                ChunkSizes::STANDARD.least,
+                ChunkSizes::STANDARD.average,
+                ChunkSizes::STANDARD.most,
+            ]
+            .map(|bytes| bytes as u32),
         }
     }
 }

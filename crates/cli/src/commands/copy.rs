@@ -35,17 +35,15 @@ pub fn run(global: &GlobalArguments, verb: &CopyArguments) -> Result<u8, Failure
     let mut done = Done::default();
     {
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
-        run_copy(&source, &snapshots, &target, &control, &mut |outcome| {
-            match outcome {
-                CopyOutcome::Copied(snapshot) => {
-                    done.stored_bytes += snapshot.record.stats.stored_bytes;
-                    done.copied.push(SnapshotView::from(snapshot));
-                }
-                CopyOutcome::AlreadyThere(snapshot) => {
-                    done.already_there.push(snapshot.record.run.to_string());
-                }
-                CopyOutcome::Forgotten(run) => done.forgotten.push(run.to_string()),
+        run_copy(&source, &snapshots, &target, &control, &mut |outcome| match outcome {
+            CopyOutcome::Copied(snapshot) => {
+                done.stored_bytes += snapshot.record.stats.stored_bytes;
+                done.copied.push(SnapshotView::from(snapshot));
             }
+            CopyOutcome::AlreadyThere(snapshot) => {
+                done.already_there.push(snapshot.record.run.to_string());
+            }
+            CopyOutcome::Forgotten(run) => done.forgotten.push(run.to_string()),
         })?;
     }
     say(&done, &snapshots);

@@ -2,9 +2,9 @@
 
 mod backup;
 mod check;
-mod forget;
 mod copy;
 mod diff;
+mod forget;
 mod init;
 mod key;
 mod ls;

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 
 use longshore_job::Stage;
 use longshore_repo::{
-    BackupOptions, BackupSession, Class, Committed, Content, ReadError, RepoError, Repository, RunId, Snapshot,
-    SnapshotDraft,
+    BackupOptions, BackupSession, Class, Committed, Content, ReadError, RepoError, Repository, RunId,
+    Snapshot, SnapshotDraft,
 };
 
 use crate::{Control, MoverError};

@@ -11,7 +11,8 @@ use longshore_mover::{
 };
 use longshore_repo::store::{MetricsStore, StoreCounters, memory};
 use longshore_repo::{
-    CheckOptions, KdfCost, KubernetesVolume, Repository, RepositorySettings, RunId, Secret, Snapshot, SourceIdentity,
+    CheckOptions, KdfCost, KubernetesVolume, Repository, RepositorySettings, RunId, Secret, Snapshot,
+    SourceIdentity,
 };
 
 const COST: KdfCost = KdfCost { memory_kib: 8, passes: 1, lanes: 1 };

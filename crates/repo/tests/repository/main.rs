@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod crash;
-mod forgery;
 mod diff;
+mod forgery;
 mod golden;
 mod hostile;
 mod index;

@@ -223,11 +223,8 @@ fn places_that_are_gone_are_found_by_id() {
 /// Limits of a second or two, so that silence can be waited for.
 fn short_limits() -> (Arc<dyn Store>, Repository) {
     let store = longshore_repo::store::memory();
-    let limits = RepositorySettings {
-        pack_bytes: 1 << 20,
-        silence_limit_seconds: 2,
-        ..RepositorySettings::default()
-    };
+    let limits =
+        RepositorySettings { pack_bytes: 1 << 20, silence_limit_seconds: 2, ..RepositorySettings::default() };
     let repository = Repository::init_with(store.clone(), &password(), COST, limits).unwrap();
     (store, repository)
 }
