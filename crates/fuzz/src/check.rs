@@ -2,11 +2,14 @@
 
 use longshore_format::{
     FormatError,
+    bytes::Reader,
     hint::Hints,
-    index::{IndexEntry, SegmentHead, decode_page, find_in_page},
+    keyset::SlotEntry,
     node::{Node, NodeParts},
     pack::PackTrailer,
+    sealed::{EnvelopeHead, RecordKind},
 };
+use longshore_job::{JobResult, Outcome, RESULT_BYTES_MAX};
 use std::fmt::Debug;
 
 /// What is decoded encodes to the very bytes that were read.
@@ -66,39 +69,41 @@ pub(crate) fn again<T: PartialEq + Debug>(
     true
 }
 
-/// A pack's trailer behind the length that its frames are to have, u32.
+/// A pack's trailer, in a pack whose frames have the lengths that it says.
 pub(crate) fn trailer(bytes: &[u8]) -> bool {
-    let Some((length, trailer)) = bytes.split_first_chunk::<4>() else { return false };
-    exact(trailer, |bytes| PackTrailer::decode(bytes, u32::from_le_bytes(*length)), PackTrailer::encode)
+    let lengths = bytes.get(20..).unwrap_or_default().as_chunks::<36>().0.iter();
+    let sum: u64 = lengths.map(|entry| u64::from(number(&entry[32..]))).sum();
+    let Ok(frames_bytes) = u32::try_from(sum) else { return false };
+    exact(bytes, |bytes| PackTrailer::decode(bytes, frames_bytes), PackTrailer::encode)
 }
 
-/// Questions to the head of an index segment that was taken for one.
-pub(crate) fn lookups(bytes: &[u8]) -> bool {
-    let Ok(head) = SegmentHead::decode(bytes) else { return false };
-    for id in [[0; 32], [0x7f; 32], [0xff; 32]].iter().chain(&head.fences) {
-        let page = head.page_of(id);
-        assert!(page.is_none_or(|page| (page as usize) < head.fences.len()), "a page beyond the last");
-        let _either_is_right = head.filter.may_hold(id);
+/// The first four bytes as a number.
+pub(crate) fn number(bytes: &[u8]) -> u32 {
+    bytes.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// A slot as a keyset lists it.
+pub(crate) fn keyset_slot(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new("slot", bytes);
+    let Ok(slot) = SlotEntry::read(&mut reader) else { return false };
+    let mut written = Vec::new();
+    slot.encode(&mut written);
+    assert_eq!([&written, reader.rest()].concat(), bytes);
+    true
+}
+
+/// The head of a sealed record. Only the kind that it says itself is taken.
+pub(crate) fn record(bytes: &[u8]) -> bool {
+    let Ok((head, body)) = EnvelopeHead::split_any(bytes) else { return false };
+    assert_eq!([&head.encode(), body].concat(), bytes);
+    for kind in RecordKind::ALL {
+        assert_eq!(EnvelopeHead::split(kind, bytes).is_ok(), kind == head.kind);
     }
     true
 }
 
-/// A page of an index segment: entries are found again, if they are in order.
-pub(crate) fn pages(bytes: &[u8]) -> bool {
-    let _only_no_panic = find_in_page(bytes, &[0x7f; 32]);
-    let Ok(entries) = decode_page(bytes) else { return false };
-    if entries.windows(2).all(|pair| pair[0].id < pair[1].id) {
-        for entry in &entries {
-            assert_eq!(find_in_page(bytes, &entry.id).ok().flatten(), Some(*entry));
-        }
-    }
-    let mut written = Vec::new();
-    entries.iter().for_each(|entry: &IndexEntry| entry.encode(&mut written));
-    written.len() == bytes.len()
-}
-
 /// A node with its hints: its canonical part is the only one of this node.
-pub(crate) fn runs_of(bytes: &[u8]) -> bool {
+pub(crate) fn node(bytes: &[u8]) -> bool {
     let Ok(parts) = NodeParts::split(bytes) else { return false };
     let Ok(node) = Node::decode(&parts, None) else { return false };
     assert!(node.canonical() == parts.canonical, "another canonical part: ids would not tell nodes apart");
@@ -114,4 +119,14 @@ pub(crate) fn listed(bytes: &[u8]) -> bool {
     let Ok(mut hints) = Hints::decode(bytes, None) else { return false };
     while hints.take().is_ok() {}
     hints.finish().is_ok()
+}
+
+/// A mover's last words. Of a failure that is too long for them the end is cut off.
+pub(crate) fn job_result(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Some(result) = JobResult::from_termination_message(text) else { return false };
+    let written = result.to_termination_message();
+    assert!(JobResult::from_termination_message(&written).is_some());
+    assert!(written.len() <= RESULT_BYTES_MAX || !matches!(result.outcome, Outcome::Failed { .. }));
+    true
 }

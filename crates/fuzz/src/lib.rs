@@ -7,22 +7,25 @@
 //! Must not know: stores, files. First to read: [`TARGETS`].
 
 mod check;
+mod index;
 
-use check::{exact, json, listed, pages, runs_of, same, text, trailer};
+use check::{again, exact, json, listed, node, same, text, trailer};
 use longshore_crypto::Keyset;
-use longshore_format as format;
 use longshore_format::{
     PackId, RunId, SourceId,
     config::RepositoryConfig,
     header::RepositoryHeader,
-    index::{Preamble, SegmentHead},
+    index::SegmentFooter,
+    keyset::KeysetRevision,
     names,
     pack::{FrameHead, PackFooter},
-    sealed::{EnvelopeHead, RecordKind},
+    prune::{Fence, Plan, PlanResult, Tombstone},
+    sealed::EnvelopeHead,
+    session::{SessionEnd, SessionOpen, SessionProgress, SessionReady, SessionSeen},
     slot::KeySlot,
     snapshot::SnapshotRecord,
 };
-use longshore_job::{JobDocument, JobResult, ProgressLine, RestorePointReference};
+use longshore_job::{JobDocument, ProgressLine, RestorePointReference};
 
 /// A decoder and what it must hold.
 #[derive(Debug, Clone, Copy)]
@@ -41,42 +44,51 @@ const fn target(name: &'static str, run: fn(&[u8]) -> bool) -> Target {
 pub const TARGETS: &[Target] = &[
     target("header", |bytes| exact(bytes, RepositoryHeader::decode, RepositoryHeader::encode)),
     target("key-slot", |bytes| exact(bytes, KeySlot::decode, KeySlot::encode)),
+    target("keyset-revision", |bytes| exact(bytes, KeysetRevision::decode, KeysetRevision::encode)),
+    target("keyset-slot", check::keyset_slot),
     target("keyset", |bytes| Keyset::decode(bytes).is_ok()),
     target("pack-footer", |bytes| same(bytes, PackFooter::decode, PackFooter::encode)),
     target("pack-trailer", trailer),
-    target("frame", |bytes| {
-        FrameHead::split(bytes).is_ok_and(|(head, rest)| [&head.encode(), rest].concat() == bytes)
-    }),
-    target("index-preamble", |bytes| same(bytes, Preamble::decode, Preamble::encode)),
-    target("index-head", |bytes| {
-        exact(bytes, SegmentHead::decode, SegmentHead::encode) && check::lookups(bytes)
-    }),
-    target("index-page", pages),
-    target("node", runs_of),
-    target("hints", |bytes| listed(bytes)),
-    target("record-config", |bytes| EnvelopeHead::split(RecordKind::Config, bytes).is_ok()),
-    target("record-snapshot", |bytes| EnvelopeHead::split(RecordKind::Snapshot, bytes).is_ok()),
+    target("frame", |bytes| FrameHead::split(bytes).is_ok_and(|(head, rest)| [&head.encode(), rest].concat() == bytes)),
+    target("index-footer", |bytes| same(bytes, SegmentFooter::decode, SegmentFooter::encode)),
+    target("index-head", index::head),
+    target("index-table", index::table),
+    target("index-page", index::page),
+    target("index-section", index::section),
+    target("node", node),
+    target("hints", listed),
+    target("record", check::record),
     target("config", |bytes| json(bytes, RepositoryConfig::decode, RepositoryConfig::encode)),
     target("snapshot", |bytes| json(bytes, SnapshotRecord::decode, SnapshotRecord::encode)),
+    target("fence", |bytes| json(bytes, Fence::decode, Fence::encode)),
+    target("tombstone", |bytes| json(bytes, Tombstone::decode, Tombstone::encode)),
+    target("plan", |bytes| json(bytes, Plan::decode, Plan::encode)),
+    target("plan-result", |bytes| json(bytes, PlanResult::decode, PlanResult::encode)),
+    target("session-open", |bytes| json(bytes, SessionOpen::decode, SessionOpen::encode)),
+    target("session-ready", |bytes| json(bytes, SessionReady::decode, SessionReady::encode)),
+    target("session-seen", |bytes| json(bytes, SessionSeen::decode, SessionSeen::encode)),
+    target("session-progress", |bytes| json(bytes, SessionProgress::decode, SessionProgress::encode)),
+    target("session-end", |bytes| json(bytes, SessionEnd::decode, SessionEnd::encode)),
     target("name-pack", |bytes| text(bytes, names::parse_pack, |(kind, id)| names::pack(*kind, *id))),
-    target("name-segment", |bytes| text(bytes, names::parse_index_segment, |id| names::index_segment(*id))),
+    target("name-segment", |bytes| {
+        text(bytes, names::parse_index_segment, |(level, id)| names::index_segment(*level, *id))
+    }),
     target("name-snapshot", |bytes| text(bytes, names::parse_snapshot, names::snapshot)),
+    target("name-session", |bytes| {
+        text(bytes, names::parse_session, |(run, id, object)| names::session(*run, *id, *object))
+    }),
+    target("name-tombstone", |bytes| {
+        text(bytes, names::parse_tombstone, |(source, run)| names::tombstone(*source, *run))
+    }),
+    target("name-plan", |bytes| text(bytes, names::parse_plan, |(number, object)| names::plan(*number, *object))),
     target("id-pack", |bytes| text(bytes, |name| name.parse().ok(), PackId::to_string)),
     target("id-source", |bytes| text(bytes, |name| name.parse().ok(), SourceId::to_string)),
-    target("id-run", |bytes| check::again(bytes, |name| name.parse().ok(), RunId::to_string)),
+    target("id-run", |bytes| again(bytes, |name| name.parse().ok(), RunId::to_string)),
     target("job-document", |bytes| {
-        check::again(
-            bytes,
-            |json| JobDocument::from_json(json).ok(),
-            |document| document.to_json().unwrap_or_default(),
-        )
+        again(bytes, |json| JobDocument::from_json(json).ok(), |document| document.to_json().unwrap_or_default())
     }),
-    target("job-result", |bytes| {
-        check::again(bytes, JobResult::from_termination_message, JobResult::to_termination_message)
-    }),
-    target("job-progress", |bytes| {
-        std::str::from_utf8(bytes).is_ok_and(|line| ProgressLine::parse(line).is_some())
-    }),
+    target("job-result", check::job_result),
+    target("job-progress", |bytes| std::str::from_utf8(bytes).is_ok_and(|line| ProgressLine::parse(line).is_some())),
     target("reference", |bytes| text(bytes, |name| name.parse().ok(), RestorePointReference::to_string)),
 ];
 

@@ -133,13 +133,14 @@ impl Repository {
     /// volumes the length of `after` is compared; what was beyond the end of `before` counts as a hole.
     ///
     /// # Errors
-    /// [`RepoError::WrongKind`] if one is a volume and the other a tree; what reading nodes fails with.
+    /// [`RepoError::WrongKind`] if one is a volume and the other a tree; [`crate::Class::Forgotten`]; what reading nodes fails with.
     pub fn diff(
         &self,
         before: &Snapshot,
         after: &Snapshot,
         each: &mut EachDifference<'_>,
     ) -> Result<DiffTotals, RepoError> {
+        let _reading = (self.begin_reading(before)?, self.begin_reading(after)?);
         match (&before.record.content, &after.record.content) {
             (Content::Volume { .. }, Content::Volume { .. }) => {
                 volume::diff(self, &before.record.content, &after.record.content, each)

@@ -39,7 +39,7 @@ pub struct Usage {
     pub metadata_bytes: u64,
     /// Packs, of data and metadata, in which all that lies.
     pub packs: u64,
-    /// Chunks and nodes that are in no pack: the repository is damaged, and a check names them.
+    /// Times that a chunk or node is named that is in no pack: the repository is damaged, and a check names them.
     pub missing: u64,
 }
 
@@ -100,12 +100,13 @@ impl RepositoryStats {
 
 impl Repository {
     /// Looks at what `snapshots` need, in their order. `progress` is told how many of them are done. Memory: some 100 bytes
-    /// for each distinct node and pack, and a bit for each frame.
+    /// for each distinct node and pack, and a bit for each frame. Prune deletes nothing meanwhile.
     pub fn stats(
         &self,
         snapshots: Vec<Snapshot>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<RepositoryStats, RepoError> {
+        let _reading = self.begin_check()?;
         let objects = self.io.list("")?;
         let starting = |prefix: &str| -> Vec<ObjectInfo> {
             objects.iter().filter(|object| object.name.starts_with(prefix)).cloned().collect()

@@ -1,5 +1,8 @@
 use super::{DiffTotals, Difference, EachDifference, RangeContent, RangeDifference};
-use crate::{RepoError, Repository};
+use crate::{
+    RepoError, Repository,
+    parallel::{self, AT_ONCE},
+};
 use longshore_format::{
     ChunkRef, NodeRef, Run,
     map::{RADIX, SPAN_BYTES, height, span_length_bytes},
@@ -7,9 +10,6 @@ use longshore_format::{
     snapshot::Content,
 };
 use std::{collections::BTreeMap, ops::ControlFlow};
-
-/// Pairs of leaves read at once: each read waits for the store, and a leaf takes some 30 KiB.
-const LEAVES_AT_ONCE: usize = 16;
 
 /// Walks the maps of two volumes side by side.
 pub(super) fn diff(
@@ -60,7 +60,7 @@ impl Walk<'_, '_> {
         }
         if level == 0 {
             self.leaves.push((first, [before.node, after.node]));
-            return if self.leaves.len() < LEAVES_AT_ONCE {
+            return if self.leaves.len() < AT_ONCE {
                 Ok(ControlFlow::Continue(()))
             } else {
                 self.flush()
@@ -100,21 +100,11 @@ impl Walk<'_, '_> {
     fn flush(&mut self) -> Result<ControlFlow<()>, RepoError> {
         let leaves = std::mem::take(&mut self.leaves);
         let (repository, sizes_bytes) = (self.repository, self.sizes_bytes);
-        let read = |(span, nodes): (u64, [Option<NodeRef>; 2])| {
-            Ok((
-                span,
-                [
-                    leaf(repository, nodes[0], sizes_bytes[0], span)?,
-                    leaf(repository, nodes[1], sizes_bytes[1], span)?,
-                ],
-            ))
-        };
-        let pairs: Vec<Result<(u64, [Vec<Piece>; 2]), RepoError>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = leaves.into_iter().map(|leaf| scope.spawn(move || read(leaf))).collect();
-            handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-        });
-        for pair in pairs {
-            let (span, pieces) = pair?;
+        let pairs = parallel::map(&leaves, AT_ONCE, |(span, nodes)| {
+            let before = leaf(repository, nodes[0], sizes_bytes[0], *span)?;
+            Ok((*span, [before, leaf(repository, nodes[1], sizes_bytes[1], *span)?]))
+        })?;
+        for (span, pieces) in pairs {
             let start = span * SPAN_BYTES;
             let end = (start + SPAN_BYTES).min(sizes_bytes[1]);
             if self.ranges.compare(start, end, &pieces).is_break() {

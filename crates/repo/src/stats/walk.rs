@@ -1,12 +1,13 @@
 use super::Usage;
-use crate::{RepoError, Repository};
+use crate::{
+    RepoError, Repository,
+    parallel::{self, AT_ONCE},
+    walk,
+};
 use longshore_format::{
     ChunkRef, Location, NodeId, NodeRef, PackId, Place, Run, names::PackKind, node::Node, tree::EntryContent,
 };
 use std::collections::HashMap;
-
-/// Nodes read at once: each read waits for the store.
-const NODES_AT_ONCE: usize = 16;
 
 /// What has been met of a repository while walking snapshots; what they share is walked once.
 pub(super) struct Needs<'r> {
@@ -39,7 +40,7 @@ impl<'r> Needs<'r> {
         let mut waiting = vec![root];
         while !waiting.is_empty() {
             let mut batch: Vec<NodeRef> = Vec::new();
-            while batch.len() < NODES_AT_ONCE
+            while batch.len() < AT_ONCE
                 && let Some(node) = waiting.pop()
             {
                 if !self.nodes.contains_key(&node.id) && batch.iter().all(|other| other.id != node.id) {
@@ -47,14 +48,9 @@ impl<'r> Needs<'r> {
                 }
             }
             let repository = self.repository;
-            let read: Vec<Result<Node, RepoError>> = std::thread::scope(|scope| {
-                let handles: Vec<_> =
-                    batch.iter().map(|node| scope.spawn(move || repository.read_node(node))).collect();
-                handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-            });
-            for (node, read) in batch.iter().zip(read) {
-                let children = self.meet(node, &read?)?;
-                waiting.extend(children);
+            let read = parallel::map(&batch, AT_ONCE, |node| repository.read_node(node))?;
+            for (node, read) in batch.iter().zip(&read) {
+                waiting.extend(self.meet(node, read)?);
             }
         }
         Ok(self.sum(root.id))
@@ -66,24 +62,19 @@ impl<'r> Needs<'r> {
             self.usage.nodes += 1;
             self.usage.metadata_bytes += length_bytes;
         }
-        let (mut children, mut bytes) = (Vec::new(), 0);
+        let children: Vec<NodeRef> = walk::children(read).collect();
+        let mut bytes = 0;
         match read {
-            Node::VolumeInterior(interior) => {
-                children.extend(interior.children.iter().map(|child| child.node));
-            }
-            Node::DirectoryIndex(index) => children.extend(index.parts.iter().map(|part| part.node)),
-            Node::FileIndex(index) => children.extend(index.parts.iter().map(|part| part.node)),
             Node::VolumeLeaf(leaf) => bytes += self.meet_runs(&leaf.runs)?,
             Node::FileRuns(file) => bytes += self.meet_runs(&file.runs)?,
             Node::Directory(directory) => {
                 for entry in &directory.entries {
-                    match &entry.content {
-                        EntryContent::Runs(runs) => bytes += self.meet_runs(runs)?,
-                        EntryContent::File(node) | EntryContent::Directory(node) => children.push(*node),
-                        EntryContent::None | EntryContent::Inline(_) | EntryContent::Symlink(_) => {}
+                    if let EntryContent::Runs(runs) = &entry.content {
+                        bytes += self.meet_runs(runs)?;
                     }
                 }
             }
+            Node::VolumeInterior(_) | Node::DirectoryIndex(_) | Node::FileIndex(_) => {}
         }
         let known = Known { bytes, children: children.iter().map(|child| child.id).collect() };
         self.nodes.insert(node.id, known);

@@ -84,7 +84,7 @@ fn some_chunk(repository: &Repository) -> longshore_repo::ChunkRef {
 fn what_a_tree_names_twice_is_referenced_twice_and_needed_once() {
     let repository = Repository::init(memory(), &password(), COST).unwrap();
     let session = repository
-        .begin_backup(repository.source_id(&pvc("files")), run_id(1), BackupOptions::default())
+        .begin_backup(repository.source_id(&pvc("files")), run_id(1), None, BackupOptions::default())
         .unwrap();
     let entry = |name: &[u8], kind, content| Entry {
         name: name.to_vec(),

@@ -71,7 +71,7 @@ fn store(session: &BackupSession<'_>, name: &[u8], mode: u32, thing: &Thing) -> 
 
 fn commit(repository: &Repository, run: u128, root: &Thing) -> Snapshot {
     let source = repository.source_id(&pvc("files"));
-    let session = repository.begin_backup(source, run_id(run), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(run), None, BackupOptions::default()).unwrap();
     let content = session.finish_tree(store(&session, b"", 0o755, root), 77).unwrap();
     session.commit(draft(pvc("files"), content)).unwrap().snapshot().clone()
 }
@@ -234,7 +234,7 @@ fn large(session: &BackupSession<'_>, extra: &[usize]) -> NodeRef {
 
 fn commit_large(repository: &Repository, run: u128, extra: &[usize]) -> Snapshot {
     let source = repository.source_id(&pvc("files"));
-    let session = repository.begin_backup(source, run_id(run), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(run), None, BackupOptions::default()).unwrap();
     let mut writer = session.directory();
     for number in 0..500 {
         let inner = entry(b"inner", 0o644, EntryKind::File, EntryContent::Inline(vec![number as u8; 9]));

@@ -13,7 +13,7 @@ type Span = Vec<(u64, u64)>;
 
 fn commit(repository: &Repository, run: u128, size_bytes: u64, spans: &BTreeMap<u64, Span>) -> Snapshot {
     let source = repository.source_id(&pvc("db"));
-    let session = repository.begin_backup(source, run_id(run), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(run), None, BackupOptions::default()).unwrap();
     let writer = session.volume_writer(size_bytes, None);
     for (index, pieces) in spans {
         let length_bytes = size_bytes.saturating_sub(index * SPAN_BYTES).min(SPAN_BYTES);
