@@ -98,7 +98,8 @@ fn write(folder: &Path, chunks: u64) -> Result<()> {
     println!("opened: {:.3} s, no request to the index, {} MiB", opened.as_secs_f64(), peak_mebibytes()?);
     let source = SourceIdentity::Path { host: "bench".into(), path: "/".into() };
     let run: RunId = "00000000-0000-0000-0000-000000000001".parse()?;
-    let session = repository.begin_backup(repository.source_id(&source), run, BackupOptions::default())?;
+    let session =
+        repository.begin_backup(repository.source_id(&source), run, None, BackupOptions::default())?;
     let mut before = Measured { at: Instant::now(), stats: SessionStats::default() };
     let mut say = |what: &str, asked: u64| -> Result<SessionStats> {
         let stats = session.stats();

@@ -2,15 +2,17 @@
 
 use crate::check::{exact, number};
 use longshore_format::index::{
-    Layout, Level, PAGE_ENTRY_BYTES, PACKS_PER_TABLE_PAGE, SECTION_ENTRY_BYTES, SegmentFooter, SegmentHead,
-    TABLE_ENTRY_BYTES, TableEntry, decode_page, decode_section, decode_table_page, encode_page, encode_section,
-    encode_table_page,
+    Layout, Level, PACKS_PER_TABLE_PAGE, PAGE_ENTRY_BYTES, SECTION_ENTRY_BYTES, SegmentFooter, SegmentHead,
+    TABLE_ENTRY_BYTES, TableEntry, decode_page, decode_section, decode_table_page, encode_page,
+    encode_section, encode_table_page,
 };
 use longshore_format::{PackId, names::PackKind};
 
 /// The head, in a segment of the size that it says. Questions to it have answers within the segment.
 pub(crate) fn head(bytes: &[u8]) -> bool {
-    let Ok(layout) = Layout::new(number(bytes), number(bytes.get(4..).unwrap_or_default())) else { return false };
+    let Ok(layout) = Layout::new(number(bytes), number(bytes.get(4..).unwrap_or_default())) else {
+        return false;
+    };
     let Ok(head_offset_bytes) = u32::try_from(layout.head_offset_bytes()) else { return false };
     let footer = SegmentFooter {
         level: Level::One,

@@ -20,7 +20,6 @@ use longshore_format::{
     names,
     pack::{FrameHead, PackFooter},
     prune::{Fence, Plan, PlanResult, Tombstone},
-    sealed::EnvelopeHead,
     session::{SessionEnd, SessionOpen, SessionProgress, SessionReady, SessionSeen},
     slot::KeySlot,
     snapshot::SnapshotRecord,
@@ -49,7 +48,9 @@ pub const TARGETS: &[Target] = &[
     target("keyset", |bytes| Keyset::decode(bytes).is_ok()),
     target("pack-footer", |bytes| same(bytes, PackFooter::decode, PackFooter::encode)),
     target("pack-trailer", trailer),
-    target("frame", |bytes| FrameHead::split(bytes).is_ok_and(|(head, rest)| [&head.encode(), rest].concat() == bytes)),
+    target("frame", |bytes| {
+        FrameHead::split(bytes).is_ok_and(|(head, rest)| [&head.encode(), rest].concat() == bytes)
+    }),
     target("index-footer", |bytes| same(bytes, SegmentFooter::decode, SegmentFooter::encode)),
     target("index-head", index::head),
     target("index-table", index::table),
@@ -80,15 +81,23 @@ pub const TARGETS: &[Target] = &[
     target("name-tombstone", |bytes| {
         text(bytes, names::parse_tombstone, |(source, run)| names::tombstone(*source, *run))
     }),
-    target("name-plan", |bytes| text(bytes, names::parse_plan, |(number, object)| names::plan(*number, *object))),
+    target("name-plan", |bytes| {
+        text(bytes, names::parse_plan, |(number, object)| names::plan(*number, *object))
+    }),
     target("id-pack", |bytes| text(bytes, |name| name.parse().ok(), PackId::to_string)),
     target("id-source", |bytes| text(bytes, |name| name.parse().ok(), SourceId::to_string)),
     target("id-run", |bytes| again(bytes, |name| name.parse().ok(), RunId::to_string)),
     target("job-document", |bytes| {
-        again(bytes, |json| JobDocument::from_json(json).ok(), |document| document.to_json().unwrap_or_default())
+        again(
+            bytes,
+            |json| JobDocument::from_json(json).ok(),
+            |document| document.to_json().unwrap_or_default(),
+        )
     }),
     target("job-result", check::job_result),
-    target("job-progress", |bytes| std::str::from_utf8(bytes).is_ok_and(|line| ProgressLine::parse(line).is_some())),
+    target("job-progress", |bytes| {
+        std::str::from_utf8(bytes).is_ok_and(|line| ProgressLine::parse(line).is_some())
+    }),
     target("reference", |bytes| text(bytes, |name| name.parse().ok(), RestorePointReference::to_string)),
 ];
 

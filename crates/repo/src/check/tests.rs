@@ -14,7 +14,7 @@ fn repository() -> (Repository, IndexedPack) {
     let source = SourceIdentity::Path { host: "a".into(), path: "/b".into() };
     let run = RunId(uuid::Uuid::from_u128(1));
     let session =
-        repository.begin_backup(repository.source_id(&source), run, BackupOptions::default()).unwrap();
+        repository.begin_backup(repository.source_id(&source), run, None, BackupOptions::default()).unwrap();
     for number in 0..5u8 {
         session.put_chunk(&[number; 100], None).unwrap();
     }

@@ -60,11 +60,7 @@ impl Walk<'_, '_> {
         }
         if level == 0 {
             self.leaves.push((first, [before.node, after.node]));
-            return if self.leaves.len() < AT_ONCE {
-                Ok(ControlFlow::Continue(()))
-            } else {
-                self.flush()
-            };
+            return if self.leaves.len() < AT_ONCE { Ok(ControlFlow::Continue(())) } else { self.flush() };
         }
         let covers = RADIX.pow(u32::from(level) - 1);
         let nothing = Side { node: None, height: level - 1 };

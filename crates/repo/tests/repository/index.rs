@@ -23,7 +23,7 @@ fn splitting<'v>(repository: &Repository, volume: &'v [u8]) -> Vec<&'v [u8]> {
 
 fn session<'r>(repository: &'r Repository, name: &str) -> BackupSession<'r> {
     let source = repository.source_id(&pvc(name));
-    repository.begin_backup(source, run_id(99), BackupOptions::default()).unwrap()
+    repository.begin_backup(source, run_id(99), None, BackupOptions::default()).unwrap()
 }
 
 /// Puts all chunks of a volume from a process that has just opened the repository.

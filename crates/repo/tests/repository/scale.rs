@@ -38,7 +38,7 @@ fn measured_process() {
     let chunks: u64 = std::env::var("LONGSHORE_TEST_SCALE_CHUNKS").unwrap().parse().unwrap();
     let repository = open(&store_at(Path::new(&folder))).unwrap();
     let source = repository.source_id(&pvc("huge"));
-    let session = repository.begin_backup(source, run_id(1), BackupOptions::default()).unwrap();
+    let session = repository.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
     session.put_chunk(&noise(1, 50), None).unwrap();
     let opened = session.stats().index_requests;
     // Known content in runs, as backups meet it, and new content between.

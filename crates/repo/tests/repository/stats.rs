@@ -12,7 +12,7 @@ use std::sync::Arc;
 fn without_data(store: &Arc<dyn Store>) -> Arc<dyn Store> {
     FaultStore::new(store.clone(), |_, request| {
         let is_data = request.name.starts_with("data/") && request.name.len() > "data/".len();
-        let reads = matches!(request.operation, Operation::Read | Operation::Size);
+        let reads = matches!(request.operation, Operation::Read | Operation::Info);
         (is_data && reads).then_some(Fault::FailBefore(StoreClass::Permanent))
     })
 }

@@ -4,6 +4,9 @@
 //! `cargo xtask soak --minutes N` runs it for longer. A seed and a commit repeat a history, but for the order in which the
 //! threads of one process reach the store.
 
+// Helpers of tests fail by panicking, like tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod history;
 mod sim_store;
 mod writer;
