@@ -23,6 +23,8 @@ pub fn run(steps: &Steps) -> Result<()> {
             "--quiet",
             "--workspace",
             "--all-targets",
+            "--features",
+            "longshore-e2e/long",
             "--",
             "--deny",
             "warnings",

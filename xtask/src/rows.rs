@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -28,12 +28,18 @@ struct Row {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Results {
     ends: BTreeMap<String, String>,
+    /// The same for the tests of this run only.
+    #[serde(skip)]
+    now: BTreeMap<String, String>,
     /// Tests of this run that passed.
     #[serde(skip)]
     pub passed: usize,
     /// Tests of this run that failed.
     #[serde(skip)]
     pub failed: usize,
+    /// Tests of this run that the runner knew and did not run: filtered away or ignored.
+    #[serde(skip)]
+    pub left_out: usize,
 }
 
 impl Results {
@@ -55,8 +61,11 @@ impl Results {
         }
     }
 
-    /// Takes note of a line of the test runner's output, if it tells how a test ended.
+    /// Takes note of a line of the test runner's output, if it tells how a test ended or how many were left out.
     pub fn note(&mut self, line: &str) {
+        if let Some(sums) = line.strip_prefix("test result: ") {
+            self.left_out += count(sums, " filtered out") + count(sums, " ignored");
+        }
         if let Some((name, end)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
             && (end == "ok" || end.starts_with("FAILED"))
         {
@@ -66,6 +75,7 @@ impl Results {
                 self.failed += 1;
             }
             self.ends.insert(name.to_owned(), end.to_owned());
+            self.now.insert(name.to_owned(), end.to_owned());
         }
     }
 
@@ -81,29 +91,50 @@ impl Results {
     }
 }
 
+/// The number before `word` in a runner's last line, `ok. 3 passed; 0 failed; 1 ignored; …`.
+fn count(sums: &str, word: &str) -> usize {
+    let part = sums.split(';').find_map(|part| part.trim().strip_suffix(word.trim()));
+    part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Prints each row with its tests and their last results.
 ///
 /// # Errors
 /// When a row that is due has no test.
 pub fn print() -> Result<()> {
-    let missing = print_all()?.missing;
+    let missing = print_all(&Results::load()?.ends)?.missing;
     if !missing.is_empty() {
         bail!("rows that are due and have no test: {}", missing.join(", "));
     }
     Ok(())
 }
 
-/// Prints the same after a run of all tests.
+/// Prints the same after a run of all tests. What an earlier run proved does not count.
 ///
 /// # Errors
-/// When a row that is due has no test, or none of its tests has passed.
-pub fn print_proven() -> Result<()> {
-    let unproven = print_all()?;
+/// When a row that is due has no test, or none of its tests has passed in this run; when the source has a test that did not run.
+pub fn prove(results: &Results, long_too: bool) -> Result<()> {
+    let unproven = print_all(&results.now)?;
     let rows = [unproven.missing, unproven.not_passed].concat();
     if !rows.is_empty() {
         bail!("rows that are due and not proven: {}", rows.join(", "));
     }
+    let not_run: Vec<String> = test_names()?
+        .into_iter()
+        .filter(|test| long_too || !test.is_long)
+        .filter(|test| ending(&results.now, &test.name).is_none())
+        .map(|test| test.name)
+        .collect();
+    if !not_run.is_empty() {
+        bail!("tests that did not run: {}", not_run.join(", "));
+    }
     Ok(())
+}
+
+/// How the test function of this name ended.
+fn ending<'a>(ends: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    let found = ends.iter().find(|(full, _)| full.rsplit("::").next() == Some(name));
+    found.map(|(_, end)| end.as_str())
 }
 
 /// Rows that are due and not proven, by what they lack.
@@ -112,21 +143,19 @@ struct Unproven {
     not_passed: Vec<String>,
 }
 
-fn print_all() -> Result<Unproven> {
+fn print_all(ends: &BTreeMap<String, String>) -> Result<Unproven> {
     let text = fs::read_to_string(workspace::root().join("tests/rows.toml"))?;
     let rows: Rows = toml::from_str(&text).context("tests/rows.toml cannot be read")?;
     let tests = test_names()?;
-    let results = Results::load()?;
     let mut unproven = Unproven { missing: Vec::new(), not_passed: Vec::new() };
     for row in &rows.row {
         let piece = needle(&row.id);
-        let proofs: Vec<&String> = tests.iter().filter(|name| carries(name, &piece)).collect();
+        let proofs: Vec<&Test> = tests.iter().filter(|test| carries(&test.name, &piece)).collect();
         let mut passed = false;
-        for name in &proofs {
-            let last = results.ends.iter().find(|(full, _)| full.rsplit("::").next() == Some(name.as_str()));
-            let end = last.map_or("not run yet", |(_, end)| end.as_str());
+        for test in &proofs {
+            let end = ending(ends, &test.name).unwrap_or("not run yet");
             passed |= end == "ok";
-            println!("{:<7} {:<90} {end}", row.id, name);
+            println!("{:<7} {:<90} {end}", row.id, test.name);
         }
         if proofs.is_empty() {
             println!(
@@ -158,17 +187,29 @@ fn carries(name: &str, piece: &str) -> bool {
     })
 }
 
-/// Names of all test functions of the project.
-fn test_names() -> Result<Vec<String>> {
+/// A test function of the project.
+struct Test {
+    name: String,
+    /// It runs only with `--all`.
+    is_long: bool,
+}
+
+/// Files whose tests run only with `--all`.
+const LONG_FILES: &[&str] = &["tests/e2e/tests/it/many.rs"];
+
+/// All test functions of the project.
+fn test_names() -> Result<Vec<Test>> {
     let mut names = Vec::new();
     for path in workspace::files(&["rs"])? {
+        let is_long = LONG_FILES.iter().any(|file| path.as_path() == Path::new(file));
         let text = fs::read_to_string(workspace::root().join(path))?;
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
             if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
                 is_test = true;
             } else if is_test && let Some(rest) = line.split("fn ").nth(1) {
-                names.extend(rest.split('(').next().map(str::to_owned));
+                let name = rest.split('(').next().map(str::to_owned);
+                names.extend(name.map(|name| Test { name, is_long }));
                 is_test = false;
             }
         }
@@ -191,8 +232,10 @@ mod tests {
     fn results_are_read_from_the_runners_lines() {
         let mut results = Results::default();
         results.note("test scenarios::vsm_1_moves ... ok");
-        results.note("test result: ok. 3 passed; 0 failed");
+        results.note(
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 37 filtered out; finished in 0.00s",
+        );
         results.note("test broken ... FAILED");
-        assert_eq!((results.ends.len(), results.passed, results.failed), (2, 1, 1));
+        assert_eq!((results.ends.len(), results.passed, results.failed, results.left_out), (2, 1, 1, 38));
     }
 }

@@ -48,27 +48,32 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.quick {
         return close(&results);
     }
+    let played = on_lab(&steps, &mut results, arguments.all);
+    // Whatever failed: nobody should find a lab running that he did not start.
+    let cleaned = steps.run("lab down", lab::down_after_tests);
+    played.and(cleaned)?;
+    rows::prove(&results, arguments.all)?;
+    close(&results)
+}
+
+fn on_lab(steps: &Steps, results: &mut Results, all: bool) -> Result<()> {
     steps.run("packages and programs of the lab", || lab::open().map(drop))?;
     steps.run("chart", chart::check)?;
     steps.run("CSI driver, the public sanity suite included", || {
-        cargo_test(&mut results, &["-p", "longshore-lab-csi"])
+        cargo_test(results, &["-p", "longshore-lab-csi"])
     })?;
     steps.run("the lab itself: volumes, services, kills at its worst moments", lab::prove)?;
     steps.run("demo: the whole road, origin destroyed, restored in a fresh cluster", demo::on_lab)?;
     steps.run("lab", lab::up_for_tests)?;
-    let scenarios = steps.run("scenarios on the lab", || {
+    steps.run("scenarios on the lab", || {
         let mut words = vec!["-p", "longshore-e2e"];
-        if arguments.all {
+        if all {
             words.extend(["--features", "long"]);
         }
         // Scenarios wait more than they work; those that disturb the cluster take it for themselves.
         words.extend(["--", "--test-threads=4"]);
-        cargo_test(&mut results, &words)
-    });
-    steps.run("lab down", lab::down_after_tests)?;
-    scenarios?;
-    rows::print_proven()?;
-    close(&results)
+        cargo_test(results, &words)
+    })
 }
 
 /// Keeps the results and ends with the sum of all test runners.
@@ -79,7 +84,7 @@ fn close(results: &Results) -> Result<()> {
 }
 
 /// Runs `cargo test` with `words`, shows its output and takes note of each test's result.
-/// A run in which no test passed proves nothing, so it fails.
+/// A run in which no test passed proves nothing, so it fails; so does one that left tests out.
 fn cargo_test(results: &mut Results, words: &[&str]) -> Result<()> {
     let before = results.passed;
     let mut command = workspace::cargo();
@@ -89,6 +94,9 @@ fn cargo_test(results: &mut Results, words: &[&str]) -> Result<()> {
     outcome?;
     if results.passed == before {
         bail!("`cargo test {}` ran no test", words.join(" "));
+    }
+    if results.left_out > 0 {
+        bail!("`cargo test {}` left {} tests out", words.join(" "), results.left_out);
     }
     Ok(())
 }

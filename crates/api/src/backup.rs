@@ -54,7 +54,8 @@ pub struct VolumeSnapshotBackupStatus {
     /// `Queued`, `Processing` or `Completed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching_status: Option<String>,
-    /// `Reconciled` (True/Complete or False/Error, at the end), `Progressing`, `Completed`, `Failed`.
+    /// `Reconciled` (True/Complete or False/Error, at the end), `Progressing`, `Limited` (the restore point lacks what the mover could
+    /// not see), `Completed`, `Failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
     /// The application's PVC.

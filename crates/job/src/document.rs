@@ -19,8 +19,6 @@ pub struct JobDocument {
     pub run: RunIdentity,
     /// What to do.
     pub task: Task,
-    /// Ceiling for the mover's buffers in bytes; the process as a whole stays near it, whatever the size of the volume.
-    pub memory_bytes: u64,
 }
 
 /// Names the custom resource behind a job; its UID is the run's identity in the repository, so that a second mover of the same run finds
@@ -196,7 +194,6 @@ mod tests {
             version: CONTRACT_VERSION,
             run: RunIdentity { uid: "u".into(), namespace: "shop".into(), name: "vsr".into() },
             task: Task::Restore(Box::new(restore("shop", &[]))),
-            memory_bytes: 1 << 28,
         };
         let text = document.to_json().unwrap();
         assert_eq!(JobDocument::from_json(&text).unwrap(), document);

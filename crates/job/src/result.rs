@@ -58,6 +58,9 @@ pub struct BackupSummary {
     /// True when an earlier mover of this run had committed already and this one only reports.
     #[serde(default)]
     pub already_committed: bool,
+    /// True when the mover could not see attributes in the namespace `trusted.`, so that those that there may be are left out.
+    #[serde(default)]
+    pub trusted_xattrs_unseen: bool,
 }
 
 /// Figures of a restore.

@@ -50,6 +50,8 @@ pub struct BackupOutcome {
     pub already_committed: bool,
     /// Files that could not be read.
     pub failures: Report,
+    /// Attributes in the namespace `trusted.` were not seen, so that the snapshot lacks those that there may be.
+    pub trusted_xattrs_unseen: bool,
 }
 
 /// Stores `request.path` and commits the snapshot. Time is asked of `now`.
@@ -65,7 +67,7 @@ pub fn run_backup(
     let started_at = now();
     let source = repository.source_id(&request.source);
     if let Some(snapshot) = repository.find_run(source, request.run)? {
-        return Ok(BackupOutcome { snapshot, already_committed: true, failures: Report::default() });
+        return Ok(outcome(snapshot, true, Report::default()));
     }
     let latest = repository.latest_of(source)?;
     let session = repository.begin_backup(source, request.run, latest.as_ref(), BackupOptions::default())?;
@@ -108,7 +110,16 @@ pub fn run_backup(
         Committed::AlreadyCommitted(snapshot) => (snapshot, true),
     };
     control.raise_transferred(snapshot.record.stats.stored_bytes);
-    Ok(BackupOutcome { snapshot, already_committed, failures: stored.failures })
+    Ok(outcome(snapshot, already_committed, stored.failures))
+}
+
+fn outcome(snapshot: Snapshot, already_committed: bool, failures: Report) -> BackupOutcome {
+    let is_tree = matches!(snapshot.record.content, Content::Tree { .. });
+    let trusted_xattrs_unseen = is_tree && !longshore_volume::sees_trusted_xattrs();
+    if trusted_xattrs_unseen {
+        tracing::info!("trusted.* attributes, if there are any, are left out: only CAP_SYS_ADMIN sees them");
+    }
+    BackupOutcome { snapshot, already_committed, failures, trusted_xattrs_unseen }
 }
 
 /// What was stored before a stop is made findable, so that the next run need not store it again. A run that will not be begun

@@ -133,12 +133,6 @@ impl Options {
         }
     }
 
-    /// Bytes for a mover's buffers: half of its limit, the rest is for code, stacks and the kernel's share.
-    pub fn mover_buffer_bytes(&self) -> u64 {
-        let bytes = parse_bytes(&self.mover_memory).unwrap_or(512 << 20);
-        u64::try_from(bytes).unwrap_or(512 << 20) / 2
-    }
-
     /// How long runs wait.
     pub fn limits(&self) -> Limits {
         Limits { source: self.source_timeout, prepare: self.prepare_timeout, secret: self.secret_timeout }
@@ -174,7 +168,7 @@ mod tests {
         assert_eq!(options.protected_namespaces, ["a", "b"]);
         assert_eq!(options.allowed_sources("shop-copy"), ["shop", "x"]);
         assert!(options.allowed_sources("shop").is_empty());
-        assert_eq!(options.mover_buffer_bytes(), 512 << 20);
+        assert_eq!(options.mover().memory, "1Gi");
         assert_eq!(options.limits().prepare, SignedDuration::from_mins(90));
         for wrong in
             ["--mover-memory=lots", "--secret-timeout=0s", "--allow-restore=shop", "--concurrent-backups=0"]

@@ -71,6 +71,7 @@ reasons! {
     MoverFailed => ("The mover ended without saying why.", "It was killed, or crashed.", "Look at the last lines of its log in the message."),
     MoverResultLost => ("The mover's pod was gone before its result was read, several times.", "Nodes went away, or something deletes the pods.", "Look for what deletes pods in the protected namespace."),
     DeadlineExceeded => ("The mover did not end in time.", "The deadline of --mover-deadline is shorter than the work.", "Raise or remove the deadline."),
+    AmbiguousRestore => ("Another restore of another point has the same labels velero.io/restore-name and velero.io/persistent-volume-claim-name.", "The backup tool's plugin finds a restore by these labels alone, in all namespaces, and would give one PVC the other's data.", "Delete both, and restore PVCs of the same name one after another, or without those labels and with spec.targetPVC."),
     NamespaceNotAllowed => ("The requesting namespace may not restore this point.", "A namespace gets its own points, or what an administrator allowed.", "Restore in the point's namespace, or let an administrator add --allow-restore source=target."),
     CleanupDelayed => ("Temporary objects are still there although they were deleted.", "The storage or a finalizer holds them.", "Look at the objects that the message names; the operator goes on deleting."),
     RestoreSizeMismatch => ("The restored snapshot asks for a larger volume than the source had.", "The storage rounds sizes differently now.", "Restore with spec.targetPVC, which asks for enough."),

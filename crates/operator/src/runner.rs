@@ -12,6 +12,7 @@ use kube::Resource;
 use kube::runtime::controller::{Action, Config, Error as PassError, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
 use longshore_api::{Phase, RunProgress};
+use longshore_job::Outcome;
 use longshore_telemetry::metrics::{Ended as EndedLabels, Kind, Namespace, Pass, RunMetrics, Source};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -19,8 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::cluster::{Context, Error, ErrorClass, chain};
+use crate::mover::MoverState;
 use crate::reason::Trouble;
-use crate::status::{PROGRESSING, RunStatus, failure, progressing_reason, set_condition, trouble};
+use crate::status::{
+    PROGRESSING, RunStatus, failure, progressing_reason, set_condition, set_generation, trouble,
+};
 use crate::sweep::Sweep;
 
 /// Secret of runs that name none: what the first generation of plugins wrote into restores.
@@ -39,11 +43,12 @@ pub fn requeue(after: Duration) -> Action {
     Action::requeue(after.max(Duration::from_millis(200)))
 }
 
-/// The status that was seen, with the trouble that acting met.
-pub fn with_trouble<S: RunStatus>(seen: &S, trouble: &Trouble) -> S {
+/// The status that was seen of a run of this generation, with the trouble that acting met.
+pub fn with_trouble<S: RunStatus>(seen: &S, generation: Option<i64>, trouble: &Trouble) -> S {
     let mut status = seen.clone();
     let reason = trouble.reason.as_str();
     set_condition(status.conditions_mut(), now(), PROGRESSING, true, reason, &trouble.text());
+    set_generation(&mut status, generation);
     status
 }
 
@@ -57,6 +62,15 @@ pub struct Ended<'a> {
     pub pvc: &'a str,
     /// Final figures.
     pub progress: Option<&'a RunProgress>,
+}
+
+/// Writes down what a mover reported, since its own log goes with its pod.
+pub fn tell_result(mover: &MoverState) {
+    match mover {
+        MoverState::Succeeded(Outcome::BackedUp(result)) => tracing::info!(?result, "the mover is done"),
+        MoverState::Succeeded(Outcome::Restored(result)) => tracing::info!(?result, "the mover is done"),
+        _ => {}
+    }
 }
 
 /// Tells users and metrics that a run entered another phase.

@@ -19,6 +19,8 @@ pub const FAILED: &str = "Failed";
 /// Condition of the contract: True/Complete or False/Error, written together with the terminal phase only, because tools take any other
 /// False for the end.
 pub const RECONCILED: &str = "Reconciled";
+/// Condition of a backup: the restore point lacks what its mover could not see.
+pub const LIMITED: &str = "Limited";
 /// Condition of a restore: the application's PVC is bound.
 pub const TARGET_BOUND: &str = "TargetBound";
 
@@ -207,6 +209,43 @@ impl<S: RunStatus, T> Decision<S, T> {
         self.requeue = Duration::from_secs(1);
     }
 
+    /// Says which generation of the run the conditions speak of.
+    pub fn observe(&mut self, generation: Option<i64>) {
+        set_generation(&mut self.status, generation);
+    }
+
+    /// Accepts the run, always by way of the queue: a slot is given only to those whom everybody sees waiting.
+    pub fn accept(&mut self, now: Timestamp) {
+        self.status.start_mut().get_or_insert(Time(now));
+        self.enter(Phase::InProgress);
+        self.queue(BatchingStatus::Queued);
+        self.progressing(now, "Queued", "accepted; waiting for a slot");
+        self.requeue = Duration::from_secs(1);
+    }
+
+    /// Accepts the run later, if what is missing comes in time. Until then it has no place in the queue, but it has a phase: tools take a
+    /// run without one for forgotten.
+    pub fn accept_later(&mut self, now: Timestamp, limits: &Limits, missing: &Trouble) {
+        self.enter(Phase::InProgress);
+        self.wait_or_fail(now, limits, missing);
+    }
+
+    /// Gives an accepted run its place: it works, with `first` as its first stage's message, if it has a slot; it waits if not.
+    pub fn take_place(&mut self, now: Timestamp, has_slot: bool, first: &str) {
+        if has_slot {
+            self.queue(BatchingStatus::Processing);
+            self.progressing(now, "Exposing", first);
+            self.requeue = Duration::from_secs(1);
+        } else {
+            self.queue(BatchingStatus::Queued);
+            self.progressing(
+                now,
+                "Queued",
+                "as many runs of the kind as allowed are at work; this one waits",
+            );
+        }
+    }
+
     /// Ends with the result.
     pub fn complete(&mut self, now: Timestamp, message: &str) {
         self.enter(Phase::Completed);
@@ -216,6 +255,16 @@ impl<S: RunStatus, T> Decision<S, T> {
         set_condition(conditions, now, PROGRESSING, false, COMPLETED, message);
         set_condition(conditions, now, COMPLETED, true, COMPLETED, message);
         set_condition(conditions, now, RECONCILED, true, "Complete", "Reconcile complete");
+    }
+}
+
+/// Says which generation of the run the conditions of a status speak of.
+pub fn set_generation<S: RunStatus>(status: &mut S, generation: Option<i64>) {
+    if status.conditions().is_empty() {
+        return;
+    }
+    for condition in status.conditions_mut() {
+        condition.observed_generation = generation;
     }
 }
 
@@ -249,6 +298,11 @@ pub fn trouble<S: RunStatus>(status: &S) -> Option<(&str, &str)> {
 /// Reason and message of the condition `Failed`.
 pub fn failure<S: RunStatus>(status: &S) -> Option<(&str, &str)> {
     find(status.conditions(), FAILED).map(|condition| (condition.reason.as_str(), condition.message.as_str()))
+}
+
+/// Since when the run does what the condition `Progressing` says.
+pub fn progressing_since<S: RunStatus>(status: &S) -> Option<Timestamp> {
+    find(status.conditions(), PROGRESSING).map(|condition| condition.last_transition_time.0)
 }
 
 /// Since when the run waits because of `reason`.
@@ -301,5 +355,26 @@ pub fn set_condition(
             status: status.to_owned(),
             type_: type_.to_owned(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_say_which_generation_they_speak_of() {
+        let mut decision = Decision::<_, ()>::new(&VolumeSnapshotBackupStatus::default());
+        decision.complete(Timestamp::UNIX_EPOCH, "done");
+        decision.observe(Some(3));
+        assert!(decision.status.conditions().len() > 1);
+        assert!(decision.status.conditions().iter().all(|one| one.observed_generation == Some(3)));
+    }
+
+    #[test]
+    fn a_status_without_conditions_stays_without() {
+        let mut decision = Decision::<_, ()>::new(&VolumeSnapshotBackupStatus::default());
+        decision.observe(Some(1));
+        assert_eq!(decision.status.conditions, None);
     }
 }

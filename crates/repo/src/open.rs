@@ -309,5 +309,6 @@ fn assemble(io: Arc<Io>, keys: RepositoryKeys, slot: OpenedSlot, config: Reposit
     let keys = Arc::new(keys);
     let views = PlanViews { io: io.clone(), keys: keys.clone() };
     let index = Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(views)));
+    tracing::info!(repository = %keys.repository(), location = io.store().describe(), format = config.format, "the repository is open");
     Repository { io, keys, slot, config, index, pack_keys: PackKeys::default() }
 }

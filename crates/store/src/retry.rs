@@ -118,7 +118,8 @@ impl RetryStore {
         Self { inner, policy, reached: AtomicBool::new(false), accepted: AtomicBool::new(false) }
     }
 
-    /// Takes note of an answer; says how long to pause before asking again, or that this was the last answer.
+    /// Takes note of an answer; says how long to pause before asking again, or that this was the last answer. Tells
+    /// the log of each request that is made again.
     fn again<T>(&self, result: &Result<T, StoreError>, attempts: &mut Attempts) -> Option<Duration> {
         let class = result.as_ref().err().map(StoreError::class);
         if class != Some(Class::Unreachable) {
@@ -133,6 +134,11 @@ impl RetryStore {
         let now = Instant::now();
         let spent = now.duration_since(*attempts.failed_first.get_or_insert(now));
         let go_on = spent < budget || attempts.made < self.policy.attempts_min;
+        if let (true, Err(error)) = (go_on, result) {
+            let (operation, name, class) = (error.operation(), error.name(), error.class().as_str());
+            let attempts = attempts.made;
+            tracing::info!(%operation, name, class, attempts, "a request failed and is made again");
+        }
         go_on.then(|| self.policy.pause(attempts.made - 1))
     }
 

@@ -18,5 +18,6 @@ pub use buffer::{ALIGNMENT_BYTES, AlignedBuffer};
 pub use error::{Class, VolumeError};
 pub use restore::{FileTarget, OpenedFile, TargetDirectory, TargetOptions, TreeTarget, check_name};
 pub use tree::{
-    Directory, Entry, FileReader, Kind, Metadata, NameList, Timestamp, Tree, TreeOptions, Xattr, display_path,
+    Directory, Entry, FileReader, Kind, Metadata, NameList, Timestamp, Tree, TreeOptions, Xattr,
+    display_path, sees_trusted_xattrs,
 };

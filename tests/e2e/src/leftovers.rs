@@ -33,8 +33,7 @@ pub(crate) fn children(run: &Run, kept_roles: &[&str]) -> Result<Vec<String>> {
             }
         }
     }
-    let uids: Vec<&str> = run.uid.split('-').collect();
-    let mark = uids.concat().chars().take(12).collect::<String>();
+    let mark = run.mark();
     for volume in run.cluster.list(&kinds::PV, "", "")? {
         let claim = volume["spec"]["claimRef"]["name"].as_str().unwrap_or_default();
         if claim.contains(&mark) {

@@ -38,6 +38,11 @@ impl Run {
         format!("longshore.dev/run-uid={}", self.uid)
     }
 
+    /// The part of its UID that names of its children hold.
+    pub fn mark(&self) -> String {
+        self.uid.chars().filter(|letter| *letter != '-').take(12).collect()
+    }
+
     /// The object now.
     ///
     /// # Errors

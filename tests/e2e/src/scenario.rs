@@ -297,14 +297,24 @@ impl Scenario {
         (namespace, name): (&str, &str),
         spec: &Value,
     ) -> Result<Run> {
-        let run = Run::create(
-            cluster,
-            kind,
-            &json!({
-                "apiVersion": "datamover.oadp.openshift.io/v1alpha1", "kind": kind.name,
-                "metadata": {"name": name, "namespace": namespace}, "spec": spec
-            }),
-        )?;
+        let metadata = json!({"name": name, "namespace": namespace});
+        self.start_object(cluster, kind, &json!({"metadata": metadata, "spec": spec}))
+    }
+
+    /// Starts a run from all of its object but version and kind.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn start_object(
+        &self,
+        cluster: &'static Cluster,
+        kind: &'static crate::Kind,
+        object: &Value,
+    ) -> Result<Run> {
+        let mut object = object.clone();
+        object["apiVersion"] = "datamover.oadp.openshift.io/v1alpha1".into();
+        object["kind"] = kind.name.into();
+        let run = Run::create(cluster, kind, &object)?;
         lock(&self.runs).push(run.clone());
         Ok(run)
     }

@@ -20,7 +20,7 @@ pub struct DriverOptions {
     /// The CSI driver's name.
     pub name: String,
     /// Classes are called `PREFIX-xfs`, `PREFIX-ext4` (both Immediate), `PREFIX-xfs-wait`, `PREFIX-ext4-wait`
-    /// (WaitForFirstConsumer), and `PREFIX-delete`, `PREFIX-retain` (VolumeSnapshotClasses).
+    /// (WaitForFirstConsumer), and, unless snapshots are switched off, `PREFIX-delete`, `PREFIX-retain` (VolumeSnapshotClasses).
     pub prefix: String,
     /// Capabilities to switch off: snapshot, clone, expand, list-snapshots, list-volumes, get-capacity, stage, block.
     pub disable: Vec<String>,
@@ -48,6 +48,18 @@ impl Default for DriverOptions {
             pool_bytes: 64 << 30,
             default_class: true,
         }
+    }
+}
+
+impl DriverOptions {
+    fn takes_snapshots(&self) -> bool {
+        !self.disable.iter().any(|capability| capability == "snapshot")
+    }
+
+    /// Its sidecars. csi-snapshotter ends at once beside a driver that takes no snapshots.
+    fn sidecars(&self) -> impl Iterator<Item = &'static str> {
+        let snapshotter = self.takes_snapshots().then_some("csi-snapshotter");
+        ["csi-provisioner"].into_iter().chain(snapshotter)
     }
 }
 
@@ -122,11 +134,11 @@ impl Cluster {
             self.supervisor.check(&driver.process("driver"))?;
             Ok(socket.exists())
         })?;
-        for sidecar in ["csi-provisioner", "csi-snapshotter"] {
+        for sidecar in options.sidecars() {
             let spec = self.driver_sidecar(&self.programs, sidecar, &options.name, &driver.process(sidecar));
             self.supervisor.ensure(&spec)?;
         }
-        driver.wait_until_registered()?;
+        driver.wait_until_registered(options)?;
         reporter.line(&format!("{}: CSI driver {} is registered", self.name, options.name));
         Ok(driver)
     }
@@ -233,11 +245,11 @@ impl Driver {
         arguments
     }
 
-    fn wait_until_registered(&self) -> Result<()> {
+    fn wait_until_registered(&self, options: &DriverOptions) -> Result<()> {
         let node = self.cluster.node_name();
         let registered =
             wait_until(&format!("registration of {}", self.name), Duration::from_secs(60), || {
-                for part in ["driver", "csi-provisioner", "csi-snapshotter"] {
+                for part in options.sidecars().chain(["driver"]) {
                     self.cluster.supervisor.check(&self.process(part))?;
                 }
                 let names = self.cluster.kubectl(&[
@@ -283,7 +295,8 @@ fn objects(options: &DriverOptions) -> Value {
             "reclaimPolicy": "Delete", "volumeBindingMode": binding, "allowVolumeExpansion": true,
         }));
     }
-    for (suffix, policy) in [("delete", "Delete"), ("retain", "Retain")] {
+    let policies = [("delete", "Delete"), ("retain", "Retain")];
+    for (suffix, policy) in policies.into_iter().filter(|_| options.takes_snapshots()) {
         let default = policy == "Delete";
         items.push(json!({
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass",

@@ -16,6 +16,8 @@ pub struct Object {
     pub key: String,
     /// Size in bytes.
     pub size: u64,
+    /// When it was put.
+    pub modified: jiff::Timestamp,
 }
 
 /// Speaks to one server with one identity.
@@ -66,7 +68,9 @@ impl Client {
                 let key =
                     elements(entry, "Key").first().copied().map(unescape).context("an object without key")?;
                 let size = elements(entry, "Size").first().context("an object without size")?.parse()?;
-                objects.push(Object { key, size });
+                let modified =
+                    elements(entry, "LastModified").first().context("an object without time")?.parse()?;
+                objects.push(Object { key, size, modified });
             }
             match elements(&text, "NextContinuationToken").first() {
                 Some(next) => token = unescape(next),

@@ -29,7 +29,6 @@ pub(super) fn backup(
         Failed::new(Reason::InvalidJob, format!("the run's UID is no UUID: {}", chain(&error)))
     })?;
     let repository = credentials::access(&arguments.credentials)?.open_or_init().map_err(failed)?;
-    tracing::info!(repository = %repository.id(), "the repository is open");
     let volume = &task.source;
     let request = BackupRequest {
         path: match volume.volume_mode {
@@ -58,6 +57,7 @@ pub(super) fn backup(
         files: record.stats.files,
         duration_milliseconds: milliseconds(started),
         already_committed: outcome.already_committed,
+        trusted_xattrs_unseen: outcome.trusted_xattrs_unseen,
     }))
 }
 

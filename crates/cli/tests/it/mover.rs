@@ -33,7 +33,7 @@ impl Pod {
 
     fn command(&self, volume: &Path, task: Task, run: &str, namespace: &str, nobody: bool) -> Command {
         let run = RunIdentity { uid: run.into(), namespace: namespace.into(), name: "run".into() };
-        let document = JobDocument { version: CONTRACT_VERSION, run, task, memory_bytes: 256 << 20 };
+        let document = JobDocument { version: CONTRACT_VERSION, run, task };
         let path = |name: &str| self.sandbox.path(name).to_str().unwrap().to_owned();
         let volume = volume.to_str().unwrap();
         let arguments = [

@@ -197,6 +197,8 @@ impl Writer<'_> {
                 }
             }
         };
+        let name = String::from_utf8_lossy(&entry.name);
+        tracing::trace!(%name, bytes = entry.metadata.size, "a file is stored");
         self.totals.files += 1;
         self.totals.size_bytes += entry.metadata.size;
         self.control.add_file();

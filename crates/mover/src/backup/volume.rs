@@ -100,9 +100,11 @@ impl Backup<'_> {
             None => self.cut_all(window)?,
             Some(old) => self.compare(window, old)?,
         };
-        let holes = runs.iter().filter(|run| matches!(run, Run::Hole { .. })).map(Run::length_bytes).sum();
+        let holes: u64 =
+            runs.iter().filter(|run| matches!(run, Run::Hole { .. })).map(Run::length_bytes).sum();
         self.hole_bytes.fetch_add(holes, Ordering::Relaxed);
         self.control.add_done(end.min(self.source.size()) - start);
+        tracing::trace!(span, runs = runs.len(), hole_bytes = holes, "a span is stored");
         Ok(runs)
     }
 

@@ -165,6 +165,8 @@ impl FileWorker<'_> {
     }
 
     fn finish(&self, job: &FileJob<'_>) {
+        let name = String::from_utf8_lossy(&job.entry.name);
+        tracing::trace!(%name, bytes = job.entry.metadata.size, "a file is restored");
         if let Err(error) = job.directory.target.finish(&job.entry) {
             self.failures.add(&error);
         }

@@ -71,6 +71,7 @@ impl Restore<'_> {
             let what = format!("span {span} of the volume ends at {at} instead of {end}");
             return Err(MoverError::Damaged { what });
         }
+        tracing::trace!(span, wanted = wanted.len(), "a span is being restored");
         self.fetch(&wanted)
     }
 

@@ -18,7 +18,7 @@ fn run() -> RunId {
 
 fn document(task: Task) -> JobDocument {
     let run = RunIdentity { uid: run().uid, namespace: "shop".into(), name: "vsb-x".into() };
-    JobDocument { version: CONTRACT_VERSION, run, task, memory_bytes: 1 << 28 }
+    JobDocument { version: CONTRACT_VERSION, run, task }
 }
 
 fn backup(volume_mode: VolumeMode) -> JobDocument {

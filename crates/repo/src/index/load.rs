@@ -120,7 +120,9 @@ impl Index {
                 gone.extend(missing);
             }
         }
-        self.state_mut().is_open = true;
+        let mut state = self.state_mut();
+        state.is_open = true;
+        tracing::debug!(segments = state.all().count(), "the index is open");
         Ok(())
     }
 

@@ -129,6 +129,7 @@ fn open_slot(io: &Io, id: RepositoryId, wanted: &Unlock) -> Result<OpenedSlot, R
             }
         };
         tried += 1;
+        tracing::debug!(slot = name, kind = kind.as_str(), "trying to open a key slot");
         match OpenedSlot::open(&slot, &wanted.credential) {
             Ok(opened) => return Ok(opened),
             Err(error) if error.class() == CryptoClass::WrongPassword => {}

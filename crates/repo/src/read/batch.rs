@@ -70,6 +70,7 @@ impl Repository {
     {
         let fetches = self.plan(chunks).map_err(ReadError::Repo)?;
         let (sender, receiver) = mpsc::channel(FETCHES_WAITING);
+        tracing::trace!(chunks = chunks.len(), fetches = fetches.len(), "reading chunks");
         self.start_fetching(fetches, sender);
         let receiver = Mutex::new(receiver);
         let failure = Mutex::new(None);

@@ -103,6 +103,8 @@ impl BackupSession<'_> {
             }
             Err(error) => return Err(error),
         };
+        let already = matches!(committed, Committed::AlreadyCommitted(_));
+        tracing::info!(object = name, already, "the snapshot is committed");
         if let Err(error) = self.registration.end(true) {
             // The record says it as well.
             tracing::warn!(error = %crate::error::chain(&error), "the end of the session could not be noted");

@@ -244,6 +244,7 @@ impl Uploads {
             self.io.create(&segment.name(), segment.bytes.clone())?;
             self.index.add(&segment)?;
             stored_bytes += segment.bytes.len() as u64;
+            tracing::debug!(object = segment.name(), bytes = segment.bytes.len(), "what is stored can be found");
         }
         Ok(stored_bytes)
     }
@@ -262,6 +263,8 @@ fn arrived(
     pack: IndexedPack,
     result: Result<(), StoreError>,
 ) {
+    let frames = pack.entries.len();
+    tracing::trace!(pack = %pack.id, kind = ?pack.kind, frames, bytes = length, durable = result.is_ok(), "a pack arrived");
     let mut state = shared.lock();
     state.in_flight_bytes -= length;
     match result {

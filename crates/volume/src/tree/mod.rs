@@ -10,4 +10,4 @@ pub use file::FileReader;
 pub use metadata::{Entry, Kind, Metadata, Timestamp, display_path};
 pub use names::NameList;
 pub use scan::{Directory, Tree, TreeOptions};
-pub use xattr::Xattr;
+pub use xattr::{Xattr, sees_trusted_xattrs};

@@ -25,6 +25,20 @@ pub(crate) fn pinned_path(directory: impl AsFd, name: &[u8]) -> Vec<u8> {
     path
 }
 
+/// Whether this process sees attributes in the namespace `trusted.`. Without CAP_SYS_ADMIN the kernel leaves them out of every answer, so that
+/// nothing tells whether a file has any.
+pub fn sees_trusted_xattrs() -> bool {
+    std::fs::read_to_string("/proc/thread-self/status").is_ok_and(|status| has_sys_admin(&status))
+}
+
+/// Whether a process's status, as /proc shows it, has CAP_SYS_ADMIN among the effective capabilities.
+fn has_sys_admin(status: &str) -> bool {
+    const SYS_ADMIN: u32 = 21;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    bits.is_some_and(|bits| bits & (1 << SYS_ADMIN) != 0)
+}
+
 /// Names of all attributes, sorted; none where the file system has no attributes.
 pub(crate) fn names(pinned: &[u8], shown: &Path) -> Result<Vec<Vec<u8>>, VolumeError> {
     let mut list = vec![0_u8; 1024];
@@ -125,5 +139,20 @@ fn failure(shown: &Path, name: &[u8], setting: bool, errno: Errno) -> VolumeErro
         name: String::from_utf8_lossy(name).into_owned(),
         setting,
         source: errno.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_sys_admin;
+
+    #[test]
+    fn the_capability_is_found_in_the_kernels_words() {
+        let status =
+            |digits: &str| format!("Name:\tx\nCapPrm:\tffffffffffffffff\nCapEff:\t{digits}\nCapBnd:\t0\n");
+        assert!(has_sys_admin(&status("000001ffffffffff")));
+        assert!(has_sys_admin(&status("0000000000200000")));
+        assert!(!has_sys_admin(&status("0000000000000002")));
+        assert!(!has_sys_admin(&status("")) && !has_sys_admin(""));
     }
 }

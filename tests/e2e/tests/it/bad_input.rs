@@ -44,6 +44,11 @@ fn vsm_7_each_missing_or_wrong_field_of_a_backup_has_its_own_reason() -> Outcome
             run.failed(reason)?;
             run.left_nothing()?;
         }
+        // The contract requires no field, not even the spec.
+        let metadata = json!({"name": "no-spec", "namespace": scenario.namespace});
+        let bare = json!({ "metadata": metadata });
+        let bare = scenario.start_object(&scenario.site.origin, &kinds::BACKUP, &bare)?;
+        bare.failed("VolumeSnapshotContentNotNamed")?;
         // Without a name of a Secret the one that the oldest tools write is meant.
         let run = scenario.start(
             &scenario.site.origin,

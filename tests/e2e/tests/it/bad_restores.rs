@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use longshore_e2e::{
     Outcome, PROTECTED_NAMESPACE, SHORT, Scenario, VolumeMode, allowed_pair, kinds, text, tree,
 };
+use longshore_lab::{DriverOptions, Silent};
 use serde_json::{Value, json};
 
 #[test]
@@ -93,25 +94,35 @@ fn a_tree_that_does_not_fit_its_new_volume_fails_by_name() -> Outcome {
 #[test]
 fn a_class_whose_driver_takes_no_snapshots_is_refused_before_data_moves() -> Outcome {
     Scenario::play("no-snapshots", |scenario| {
-        let fresh = &scenario.site.fresh;
-        let class = format!("{}-plain", scenario.namespace);
-        fresh.lab.apply(
-            &json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": {"name": class}, "provisioner": "plain.example.com"})
-            .to_string(),
-        )?;
-        let backup = made(scenario, VolumeMode::Filesystem, "echo some > /data/file")?;
-        let mut spec = scenario.restore_spec(&backup)?;
-        spec["volumeSnapshotMoverBackupRef"]["sourcePVCData"]["storageClassName"] = class.clone().into();
-        let restore = scenario.start(fresh, &kinds::RESTORE, "plain", &spec)?;
+        let options = DriverOptions {
+            name: "plain.lab.longshore.dev".into(),
+            prefix: "plain".into(),
+            disable: vec!["snapshot".into(), "clone".into()],
+            default_class: false,
+            ..DriverOptions::default()
+        };
+        let driver = scenario.site.fresh.lab.start_driver(&options, &Silent)?;
+        let outcome = restore_onto(scenario, "plain-ext4").and_then(|()| {
+            let asked = driver.calls()?.iter().any(|call| call["method"] == "CreateVolume");
+            ensure!(!asked, "a volume was made although it could never become a snapshot");
+            Ok(())
+        });
+        outcome.and(driver.remove("plain"))
+    })
+}
+
+/// A restore onto a class of a driver without snapshots, whether the backup names a VolumeSnapshotClass or not.
+fn restore_onto(scenario: &Scenario, class: &str) -> Result<()> {
+    let backup = made(scenario, VolumeMode::Filesystem, "echo some > /data/file")?;
+    let mut spec = scenario.restore_spec(&backup)?;
+    spec["volumeSnapshotMoverBackupRef"]["sourcePVCData"]["storageClassName"] = class.into();
+    for name in ["plain", "plain-without-class"] {
+        let restore = scenario.start(&scenario.site.fresh, &kinds::RESTORE, name, &spec)?;
         restore.failed("VolumeSnapshotClassNotFound")?;
         restore.left_nothing()?;
         spec["volumeSnapshotMoverBackupRef"]["volumeSnapshotClassName"] = Value::Null;
-        let restore = scenario.start(fresh, &kinds::RESTORE, "plain-without-class", &spec)?;
-        restore.failed("VolumeSnapshotClassNotFound")?;
-        restore.left_nothing()?;
-        fresh.lab.kubectl(&["delete", "storageclass", &class]).map(drop)
-    })
+    }
+    Ok(())
 }
 
 #[test]
@@ -142,6 +153,36 @@ fn a_point_of_another_namespace_is_restored_only_where_an_administrator_allowed_
         let after = run(fresh, &target, "look", tree::fingerprint(mode))?;
         ensure!(tree::difference(&before, &after).is_none(), "{:?}", tree::difference(&before, &after));
         Ok(())
+    })
+}
+
+#[test]
+fn restores_that_a_plugin_could_swap_are_refused() -> Outcome {
+    Scenario::play("ambiguous", |scenario| {
+        let fresh = &scenario.site.fresh;
+        let backup = made(scenario, VolumeMode::Filesystem, "echo some > /data/file")?;
+        let good = scenario.restore_spec(&backup)?;
+        let mut other = good.clone();
+        other["volumeSnapshotMoverBackupRef"]["resticrepository"] =
+            text(&backup, "/status/resticrepository")?
+                .replacen(text(&backup, "/metadata/uid")?, "00000000-0000-4000-8000-000000000000", 1)
+                .into();
+        let start = |name: &str, spec: &Value| {
+            let labels =
+                json!({"velero.io/restore-name": "all", "velero.io/persistent-volume-claim-name": "data"});
+            let metadata = json!({"name": name, "namespace": scenario.namespace, "labels": labels});
+            scenario.start_object(fresh, &kinds::RESTORE, &json!({"metadata": metadata, "spec": spec}))
+        };
+        let (first, second) = (start("first", &good)?, start("second", &other)?);
+        for restore in [&first, &second] {
+            restore.failed("AmbiguousRestore")?;
+            restore.left_nothing()?;
+        }
+        // Of the same point there may be several, and what was refused stands in nobody's way once it is gone.
+        first.remove()?;
+        second.remove()?;
+        let twins = [start("third", &good)?, start("fourth", &good)?];
+        twins.iter().try_for_each(|twin| twin.completed().map(drop))
     })
 }
 

@@ -1,61 +1,73 @@
 //! What the control plane adds to moving the data: seconds and requests.
 
-use std::time::Instant;
+use std::fmt;
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use jiff::Timestamp;
-use longshore_e2e::{Outcome, Run, Scenario, VolumeMode, audit, kinds, phase};
+use longshore_e2e::{Outcome, PROTECTED_NAMESPACE, Run, Scenario, Snapshot, VolumeMode, audit, kinds};
 use serde_json::Value;
 
 /// Requests that one backup may cost, progress and log streams aside.
 const REQUESTS_MAX: usize = 60;
+/// From the last byte's arrival in the store to phase SnapshotBackupDone.
+const DONE_SECONDS_MAX: f64 = 2.0;
+/// From there to Completed, with nothing temporary left.
+const COMPLETED_SECONDS_MAX: f64 = 15.0;
+/// All of a backup beside moving the data.
+const BESIDE_SECONDS_MAX: f64 = 10.0;
+/// A machine that does something else as well only adds to the times, so the best of several backups tells what the control plane takes.
+const ATTEMPTS: usize = 3;
 
 #[test]
 fn vsm_10_a_backup_costs_few_requests_and_seconds_beside_moving_the_data() -> Outcome {
     Scenario::play_alone("overhead", |scenario| {
-        let origin = &scenario.site.origin;
         let script = "head -c 16000000 /dev/urandom > /data/random; sync";
         scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "32Mi", script)?;
         let snapshot = scenario.snapshot("first", "data")?;
-        let before = audit::operator_requests(origin)?.len();
-        let begun = Instant::now();
-        let backup = scenario.back_up("first", &snapshot)?;
-        let times = follow(&backup)?;
-        let total = begun.elapsed().as_secs_f64();
-        let requests = audit::operator_requests(origin)?.split_off(before);
-        let counted: Vec<_> = requests
-            .iter()
-            .filter(|request| {
-                let looks_around = request.verb == "watch" || request.resource == "pods/log";
-                let progress = request.resource.ends_with("/status") && is_progress_only(&request.sent);
-                !looks_around && !progress
-            })
-            .collect();
-        let beside = total - times.mover_seconds;
-        println!(
-            "a backup of 16 MB took {total:.1} s, its mover {:.1} s, so {beside:.1} s beside it; done was said {:.1} s after the mover's end; {} requests",
-            times.mover_seconds,
-            times.said_after,
-            counted.len()
-        );
-        ensure!(
-            counted.len() <= REQUESTS_MAX,
-            "{} requests: {:?}",
-            counted.len(),
-            counted
-                .iter()
-                .map(|request| format!("{} {}", request.verb, request.resource))
-                .collect::<Vec<_>>()
-        );
-        // The promises are 2 s and 10 s on an idle machine; the test's limits leave room for a busy one.
-        ensure!(
-            times.said_after <= 6.0,
-            "SnapshotBackupDone came {:.1} s after the mover's end",
-            times.said_after
-        );
-        ensure!(beside <= 25.0, "{beside:.1} s beside moving the data");
-        Ok(())
+        let mut outcome = Ok(());
+        for attempt in 0..ATTEMPTS {
+            outcome = one_backup(scenario, &snapshot, &format!("number-{attempt}"))?.keep_promises();
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
     })
+}
+
+fn one_backup(scenario: &Scenario, snapshot: &Snapshot, name: &str) -> Result<Times> {
+    let origin = &scenario.site.origin;
+    let before = audit::operator_requests(origin)?.len();
+    let created = Timestamp::now();
+    let backup = scenario.back_up(name, snapshot)?;
+    let (done, mover_started) = follow(&backup)?;
+    backup.completed()?;
+    let completed = Timestamp::now();
+    let requests = audit::operator_requests(origin)?.split_off(before);
+    let counted: Vec<String> = requests
+        .iter()
+        .filter(|request| {
+            let looks_around = request.verb == "watch" || request.resource == "pods/log";
+            let progress = request.resource.ends_with("/status") && is_progress_only(&request.sent);
+            !looks_around && !progress
+        })
+        .map(|request| format!("{} {}", request.verb, request.resource))
+        .collect();
+    ensure!(counted.len() <= REQUESTS_MAX, "{} requests: {counted:?}", counted.len());
+    let objects = scenario.bucket.objects()?;
+    let last_byte = objects.iter().map(|object| object.modified).max().context("the bucket is empty")?;
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+    // The kubelet tells the start rounded down to a second, which must not be counted as moving data.
+    let moving = (seconds(mover_started, last_byte) - 1.0).max(0.0);
+    let times = Times {
+        done: seconds(last_byte, done),
+        completed: seconds(last_byte, completed),
+        beside: seconds(created, completed) - moving,
+    };
+    println!("{times}; {} requests", counted.len());
+    Ok(times)
 }
 
 /// A status write that changes nothing but the progress.
@@ -63,36 +75,48 @@ fn is_progress_only(sent: &Value) -> bool {
     sent["status"].as_object().is_some_and(|status| status.keys().all(|key| key == "progress"))
 }
 
+/// Seconds.
 struct Times {
-    /// How long the mover's container ran.
-    mover_seconds: f64,
-    /// From the container's end to the phase that says so.
-    said_after: f64,
+    done: f64,
+    completed: f64,
+    beside: f64,
 }
 
-fn follow(backup: &Run) -> Result<Times> {
-    let mut ended: Option<(Timestamp, Timestamp)> = None;
-    let mut said = None;
-    let begun = Instant::now();
-    while said.is_none() {
-        ensure!(begun.elapsed() < longshore_e2e::WORK, "the backup does not end");
-        for pod in backup.cluster.list(&kinds::POD, "", &backup.selector())? {
-            let state = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
-            if let (Some(start), Some(end)) = (state["startedAt"].as_str(), state["finishedAt"].as_str()) {
-                ended = Some((start.parse()?, end.parse()?));
-            }
-        }
-        let object = backup.object()?;
-        ensure!(phase(&object) != "Failed", "{}", object["status"]);
-        if matches!(phase(&object), "SnapshotBackupDone" | "Cleanup" | "Completed") {
-            said = Some(Timestamp::now());
-        }
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SnapshotBackupDone {:.1} s after the last byte, Completed {:.1} s after it; {:.1} s of the backup were not moving data",
+            self.done, self.completed, self.beside
+        )
     }
-    backup.completed()?;
-    let (start, end) = ended.context("the mover's end was not seen")?;
-    let said = said.context("the phase was not seen")?;
-    Ok(Times {
-        mover_seconds: end.duration_since(start).as_secs_f64(),
-        said_after: said.duration_since(end).as_secs_f64(),
-    })
+}
+
+impl Times {
+    fn keep_promises(&self) -> Result<()> {
+        let kept = self.done <= DONE_SECONDS_MAX
+            && self.completed <= COMPLETED_SECONDS_MAX
+            && self.beside <= BESIDE_SECONDS_MAX;
+        ensure!(kept, "{self}");
+        Ok(())
+    }
+}
+
+/// When the backup said that its data is in the repository, and when its mover's container had started.
+fn follow(backup: &Run) -> Result<(Timestamp, Timestamp)> {
+    let mut mover_started = None;
+    let said = thread::scope(|scope| {
+        let done = scope.spawn(|| backup.reaches("SnapshotBackupDone").map(|_| Timestamp::now()));
+        while !done.is_finished() {
+            for pod in backup.cluster.list(&kinds::POD, PROTECTED_NAMESPACE, &backup.selector())? {
+                let state = &pod["status"]["containerStatuses"][0]["state"];
+                let started =
+                    state["running"]["startedAt"].as_str().or(state["terminated"]["startedAt"].as_str());
+                mover_started = started.map(str::parse).transpose()?.or(mover_started);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        done.join().map_err(|_| anyhow!("the watch panicked"))?
+    })?;
+    Ok((said, mover_started.context("the mover was not seen")?))
 }

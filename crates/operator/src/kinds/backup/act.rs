@@ -17,7 +17,7 @@ use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_content,
 };
 use crate::quantity::parse_bytes;
-use crate::runner::{Ended, after_write, requeue, with_trouble};
+use crate::runner::{Ended, after_write, requeue, tell_result, with_trouble};
 use crate::status::RunStatus;
 
 /// Carries `decision` out.
@@ -35,7 +35,7 @@ pub async fn act(
             // The run changed since it was seen: what follows would rest on an old view.
             Ok(false) => return Ok(Action::await_change()),
             Err(Error::Refused(trouble)) => {
-                status = with_trouble(&observed.seen.status, &trouble);
+                status = with_trouble(&observed.seen.status, backup.metadata.generation, &trouble);
                 let written = write_status(&api, backup, &observed.seen.status, &status).await?;
                 return Ok(requeue(std::time::Duration::from_secs(if written { 15 } else { 1 })));
             }
@@ -48,6 +48,9 @@ pub async fn act(
     }
     if !write_status(&api, backup, &observed.seen.status, &status).await? {
         return Ok(requeue(std::time::Duration::from_secs(1)));
+    }
+    if status.snapshot_id.is_some() && observed.seen.status.snapshot_id.is_none() {
+        tell_result(&observed.seen.mover);
     }
     let ended = Ended {
         metrics: &context.metrics.backup,
@@ -112,7 +115,7 @@ async fn carry_out(
                 volume_mode: mode(&source.volume_mode),
                 secret: secret_name(backup),
             };
-            let document = document(context, observed);
+            let document = document(observed);
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
             create(&Api::<Job>::namespaced(client.clone(), namespace), &job, &run.uid).await?;
         }
@@ -147,7 +150,7 @@ fn mode(text: &str) -> VolumeMode {
     if text == VolumeMode::Block.as_str() { VolumeMode::Block } else { VolumeMode::Filesystem }
 }
 
-fn document(context: &Context, observed: &Observed) -> JobDocument {
+fn document(observed: &Observed) -> JobDocument {
     let status = observed.seen.status.clone();
     let source = status.resolved_source.unwrap_or_default();
     let pvc = status.source_pvc_data.unwrap_or_default();
@@ -176,6 +179,5 @@ fn document(context: &Context, observed: &Observed) -> JobDocument {
                 snapshot_time: source.snapshot_time,
             },
         })),
-        memory_bytes: context.options.mover_buffer_bytes(),
     }
 }

@@ -12,18 +12,17 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use longshore_api::{
     BatchingStatus, Phase, ResolvedSource, RunProgress, SourcePVCData, VolumeSnapshotBackupStatus,
 };
 use longshore_job::{BackupSummary, Outcome};
 
 use crate::children::Child;
-use crate::kinds::waiting;
+use crate::kinds::{ending, waiting};
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
-use crate::status::{Limits, REQUEUE_OVER, RunStatus, overdue};
+use crate::status::{LIMITED, Limits, PROGRESSING, REQUEUE_OVER, RunStatus, overdue, set_condition};
 
 /// A change to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,12 +104,7 @@ pub struct Found {
 /// What a pass over a backup will do.
 pub type Decision = crate::status::Decision<VolumeSnapshotBackupStatus, Step>;
 
-/// How often a mover is started again because its result was lost.
-const RESTARTS_MAX: i32 = 2;
-/// How long a run waits for its temporary objects to go before it says so.
-const CLEANUP_PATIENCE: SignedDuration = SignedDuration::from_secs(120);
-/// How long a run waits for its temporary objects to go before it completes without them being gone.
-const CLEANUP_LIMIT: SignedDuration = SignedDuration::from_secs(600);
+const EXPOSING: &str = "making the snapshot readable in the protected namespace";
 
 /// What to do next.
 pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
@@ -133,7 +127,7 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
         Phase::InProgress if seen.status.batching() == Some(BatchingStatus::Processing) => {
             work(&mut decision, now, limits, seen);
         }
-        Phase::InProgress => queue(&mut decision, now, seen),
+        Phase::InProgress => decision.take_place(now, seen.has_slot, EXPOSING),
         Phase::SnapshotBackupDone => {
             decision.step(Step::Dismantle);
             decision.enter(Phase::Cleanup);
@@ -163,7 +157,7 @@ fn leave(decision: &mut Decision, seen: &Seen) {
 fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
     match &seen.source {
         Source::Refused(trouble) => decision.fail(now, trouble),
-        Source::Missing(trouble) => wait_for_source(decision, now, limits, trouble),
+        Source::Missing(trouble) => decision.accept_later(now, limits, trouble),
         Source::Unknown => decision.requeue = Duration::from_secs(1),
         Source::Found(found) => {
             let status = &mut decision.status;
@@ -171,30 +165,8 @@ fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen)
             status.volume_snapshot_class_name = Some(found.snapshot_class.clone());
             status.restic_repository = Some(found.reference.clone());
             status.resolved_source = Some(found.resolved.clone());
-            status.start_timestamp.get_or_insert(Time(now));
-            decision.enter(Phase::InProgress);
-            // Always by way of the queue: a slot is given only to those whom everybody sees waiting.
-            decision.queue(BatchingStatus::Queued);
-            decision.progressing(now, "Queued", "accepted; waiting for a slot");
-            decision.requeue = Duration::from_secs(1);
+            decision.accept(now);
         }
-    }
-}
-
-/// Waits without a place in the queue, but not without a phase: tools take a run without one for forgotten.
-fn wait_for_source(decision: &mut Decision, now: Timestamp, limits: &Limits, trouble: &Trouble) {
-    decision.enter(Phase::InProgress);
-    decision.wait_or_fail(now, limits, trouble);
-}
-
-fn queue(decision: &mut Decision, now: Timestamp, seen: &Seen) {
-    if seen.has_slot {
-        decision.queue(BatchingStatus::Processing);
-        decision.progressing(now, "Exposing", "making the snapshot readable in the protected namespace");
-        decision.requeue = Duration::from_secs(1);
-    } else {
-        decision.queue(BatchingStatus::Queued);
-        decision.progressing(now, "Queued", "as many backups as allowed are at work; this one waits");
     }
 }
 
@@ -218,21 +190,19 @@ fn work(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
         }
         MoverState::Retrying { trouble } => waiting::for_retry(decision, now, trouble),
         MoverState::Succeeded(Outcome::BackedUp(summary)) => done(decision, now, summary),
-        MoverState::Succeeded(_) | MoverState::ResultLost => restart(decision, now),
+        MoverState::Succeeded(_) | MoverState::ResultLost => {
+            decision.step(Step::DeleteMover);
+            ending::result_lost(decision, now);
+        }
         MoverState::Failed { trouble, .. } => decision.fail(now, trouble),
     }
 }
 
-fn cut(mut text: String) -> String {
-    crate::reason::truncate(&mut text, crate::reason::MESSAGE_BYTES_MAX);
-    text
-}
-
 fn set_running(decision: &mut Decision, now: Timestamp) {
-    crate::status::set_condition(
+    set_condition(
         decision.status.conditions_mut(),
         now,
-        crate::status::PROGRESSING,
+        PROGRESSING,
         true,
         "Transferring",
         "the mover is at work",
@@ -251,11 +221,7 @@ fn expose(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen)
             Child::Ready { bytes: found } => bytes = found.or(bytes),
             Child::Absent => {
                 decision.step(create);
-                decision.progressing(
-                    now,
-                    "Exposing",
-                    "making the snapshot readable in the protected namespace",
-                );
+                decision.progressing(now, "Exposing", EXPOSING);
                 return;
             }
             Child::Foreign => {
@@ -288,7 +254,7 @@ fn expose(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen)
         // The mover is the first consumer, so it is made before the PVC is bound.
         Child::Pending { .. } | Child::Ready { .. } => decision.step(Step::CreateJob),
     }
-    decision.progressing(now, "Exposing", "making the snapshot readable in the protected namespace");
+    decision.progressing(now, "Exposing", EXPOSING);
 }
 
 fn done(decision: &mut Decision, now: Timestamp, summary: &BackupSummary) {
@@ -303,71 +269,29 @@ fn done(decision: &mut Decision, now: Timestamp, summary: &BackupSummary) {
     });
     decision.enter(Phase::SnapshotBackupDone);
     decision.queue(BatchingStatus::Completed);
-    crate::status::set_condition(
+    set_condition(
         decision.status.conditions_mut(),
         now,
-        crate::status::PROGRESSING,
+        PROGRESSING,
         true,
         "Uploaded",
         "the data is in the repository",
     );
+    if summary.trusted_xattrs_unseen {
+        let message = "trusted.* attributes, if the volume has any, are not in the restore point: the mover is not privileged to see them";
+        let conditions = decision.status.conditions_mut();
+        set_condition(conditions, now, LIMITED, true, "TrustedAttributesUnseen", message);
+    }
     decision.requeue = Duration::from_secs(1);
 }
 
-/// The result is in the repository but nobody read it: the next mover of the run finds it there and only reports.
-fn restart(decision: &mut Decision, now: Timestamp) {
-    let restarts = decision.status.mover_restarts.unwrap_or(0);
-    if crate::status::progressing_reason(&decision.status) == "Restarting" {
-        // Counted already; the Job has not gone yet.
-        decision.step(Step::DeleteMover);
-        return;
-    }
-    if restarts >= RESTARTS_MAX {
-        let message = format!("the mover's result was lost {} times", restarts + 1);
-        decision.fail(now, &Trouble::new(OperatorReason::MoverResultLost, message));
-    } else {
-        decision.status.mover_restarts = Some(restarts + 1);
-        decision.step(Step::DeleteMover);
-        decision.progressing(
-            now,
-            "Restarting",
-            "the mover's result was lost with its pod; it is started again",
-        );
-    }
-}
-
 fn clean_up(decision: &mut Decision, now: Timestamp, seen: &Seen) {
-    let message = "the restore point is complete";
-    if seen.leftovers.is_empty() {
-        decision.status.completed = Some(true);
-        decision.complete(now, message);
-        decision.release = seen.finalizer;
-        return;
+    let gone = seen.leftovers.is_empty();
+    if !gone {
+        decision.step(Step::Dismantle);
     }
-    decision.step(Step::Dismantle);
-    decision.requeue = Duration::from_secs(30);
-    let since = seen
-        .status
-        .conditions()
-        .iter()
-        .find(|condition| condition.type_ == crate::status::PROGRESSING)
-        .map_or(now, |condition| condition.last_transition_time.0);
-    let waited = now.duration_since(since);
-    let names = seen.leftovers.join(", ");
-    if waited >= CLEANUP_LIMIT {
-        // The data is safe; a storage that will not let go must not turn the backup into a failure.
+    if ending::complete_without(decision, now, &seen.leftovers, "the restore point is complete") {
         decision.status.completed = Some(true);
-        decision.complete(now, &cut(format!("{message}; still there, and being deleted: {names}")));
-    } else if waited >= CLEANUP_PATIENCE {
-        let message = Trouble::new(OperatorReason::CleanupDelayed, names).text();
-        // Only the message changes: the condition's time is the clock of this wait.
-        crate::status::set_condition(
-            decision.status.conditions_mut(),
-            now,
-            crate::status::PROGRESSING,
-            true,
-            "CleaningUp",
-            &message,
-        );
+        decision.release = gone && seen.finalizer;
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use observe::{mover_state, only_snapshot_class};
 
 use crate::cluster::{Context, Error};
 use crate::names::{RunId, RunKind};
-use crate::status::stage;
+use crate::status::{RunStatus, stage};
 
 /// The run as its children name it.
 pub fn run_id(backup: &VolumeSnapshotBackup) -> RunId {
@@ -42,7 +42,11 @@ pub async fn reconcile(backup: Arc<VolumeSnapshotBackup>, context: Arc<Context>)
     }
     let observed = observe::observe(&context, &backup).await?;
     let now = crate::runner::now();
-    let decision = decide(now, &context.options.limits(), &observed.seen);
+    let mut decision = decide(now, &context.options.limits(), &observed.seen);
+    // What is over, or goes, is left as it is.
+    if !observed.seen.deleting && !observed.seen.status.phase().is_terminal() {
+        decision.observe(backup.metadata.generation);
+    }
     // Named by what the run was doing when this pass began; the enclosing span has its UID.
     let stage = tracing::info_span!("stage", stage = stage(&observed.seen.status));
     act::act(&context, &backup, &observed, &decision).instrument(stage).await

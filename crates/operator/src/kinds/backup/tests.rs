@@ -310,6 +310,22 @@ fn a_backup_goes_its_way_in_order_and_leaves_only_its_result() {
 }
 
 #[test]
+fn what_the_mover_could_not_see_stands_in_a_condition_to_the_end() {
+    let limited = |status: &VolumeSnapshotBackupStatus| {
+        status.conditions().iter().find(|condition| condition.type_ == "Limited").cloned()
+    };
+    let mut world = World::new(vec![running(), good()]);
+    world.settle();
+    assert_eq!(limited(&world.seen.status), None);
+    let summary = BackupSummary { trusted_xattrs_unseen: true, ..Default::default() };
+    let blind = MoverState::Succeeded(Outcome::BackedUp(summary));
+    let mut world = World::new(vec![running(), blind]);
+    world.settle();
+    assert_eq!(world.seen.status.phase(), Phase::Completed);
+    assert_eq!(limited(&world.seen.status).unwrap().reason, "TrustedAttributesUnseen");
+}
+
+#[test]
 fn all_metadata_is_there_while_the_run_still_queues() {
     let mut world = World::new(Vec::new());
     world.seen.has_slot = false;

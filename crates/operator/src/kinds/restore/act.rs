@@ -20,7 +20,7 @@ use crate::names::{RELEASE_AFTER, RUN, Role};
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_claim, snapshot_of_content,
 };
-use crate::runner::{DEFAULT_SECRET, Ended, after_write, now, requeue, with_trouble};
+use crate::runner::{DEFAULT_SECRET, Ended, after_write, now, requeue, tell_result, with_trouble};
 use crate::status::RunStatus;
 
 /// Carries `decision` out.
@@ -36,7 +36,7 @@ pub async fn act(
             Ok(true) => {}
             Ok(false) => return Ok(Action::await_change()),
             Err(Error::Refused(trouble)) => {
-                let status = with_trouble(&observed.seen.status, &trouble);
+                let status = with_trouble(&observed.seen.status, restore.metadata.generation, &trouble);
                 let written = write_status(&api, restore, &observed.seen.status, &status).await?;
                 return Ok(requeue(Duration::from_secs(if written { 15 } else { 1 })));
             }
@@ -48,6 +48,9 @@ pub async fn act(
     }
     if !write_status(&api, restore, &observed.seen.status, &decision.status).await? {
         return Ok(requeue(Duration::from_secs(1)));
+    }
+    if decision.status.snapshot_id.is_some() && observed.seen.status.snapshot_id.is_none() {
+        tell_result(&observed.seen.mover);
     }
     let pvc = restore
         .spec
@@ -144,7 +147,6 @@ async fn expose(
                     name: run.name.clone(),
                 },
                 task: Task::Restore(Box::new(asked.task.clone())),
-                memory_bytes: context.options.mover_buffer_bytes(),
             };
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
             create(&Api::<Job>::namespaced(client.clone(), namespace), &job, &run.uid).await

@@ -13,18 +13,15 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use longshore_api::{BatchingStatus, Phase, RunProgress, VolumeSnapshotRestoreStatus};
 use longshore_job::{Outcome, RestoreSummary};
 
 use crate::children::Child;
-use crate::kinds::waiting;
+use crate::kinds::{ending, waiting};
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
-use crate::status::{
-    Limits, PROGRESSING, REQUEUE_OVER, RunStatus, TARGET_BOUND, overdue, progressing_reason, set_condition,
-};
+use crate::status::{Limits, PROGRESSING, REQUEUE_OVER, RunStatus, TARGET_BOUND, overdue, set_condition};
 
 /// A change to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,9 +141,7 @@ pub enum Target {
 /// What a pass over a restore will do.
 pub type Decision = crate::status::Decision<VolumeSnapshotRestoreStatus, Step>;
 
-const RESTARTS_MAX: i32 = 2;
-const CLEANUP_PATIENCE: SignedDuration = SignedDuration::from_secs(120);
-const CLEANUP_LIMIT: SignedDuration = SignedDuration::from_secs(600);
+const EXPOSING: &str = "making a volume in the protected namespace";
 
 /// What to do next.
 pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
@@ -182,7 +177,7 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
                 publish(&mut decision, now, limits, seen);
             }
         }
-        Phase::InProgress => queue(&mut decision, now, seen),
+        Phase::InProgress => decision.take_place(now, seen.has_slot, EXPOSING),
         Phase::SnapshotRestoreDone => deliver(&mut decision, now, limits, seen),
         _ => clean_up(&mut decision, now, seen),
     }
@@ -213,41 +208,14 @@ fn leave(decision: &mut Decision, seen: &Seen) {
 fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {
     match &seen.request {
         Request::Refused(trouble) => decision.fail(now, trouble),
-        Request::Missing(trouble) => {
-            // Without a place in the queue, but not without a phase: tools take a run without one for forgotten.
-            decision.enter(Phase::InProgress);
-            decision.wait_or_fail(now, limits, trouble);
-        }
+        Request::Missing(trouble) => decision.accept_later(now, limits, trouble),
         Request::Unknown => decision.requeue = Duration::from_secs(1),
-        Request::Accepted => {
-            decision.status.start_timestamp.get_or_insert(Time(now));
-            decision.enter(Phase::InProgress);
-            // Always by way of the queue: a slot is given only to those whom everybody sees waiting.
-            decision.queue(BatchingStatus::Queued);
-            decision.progressing(now, "Queued", "accepted; waiting for a slot");
-            decision.requeue = Duration::from_secs(1);
-        }
-    }
-}
-
-fn queue(decision: &mut Decision, now: Timestamp, seen: &Seen) {
-    if seen.has_slot {
-        decision.queue(BatchingStatus::Processing);
-        decision.progressing(now, "Exposing", "making a volume in the protected namespace");
-        decision.requeue = Duration::from_secs(1);
-    } else {
-        decision.queue(BatchingStatus::Queued);
-        decision.progressing(now, "Queued", "as many restores as allowed are at work; this one waits");
+        Request::Accepted => decision.accept(now),
     }
 }
 
 fn progressing(decision: &mut Decision, now: Timestamp, reason: &str, message: &str) {
     set_condition(decision.status.conditions_mut(), now, PROGRESSING, true, reason, message);
-}
-
-fn cut(mut text: String) -> String {
-    crate::reason::truncate(&mut text, crate::reason::MESSAGE_BYTES_MAX);
-    text
 }
 
 fn name_taken(decision: &mut Decision, now: Timestamp, kind: &str) {
@@ -264,7 +232,7 @@ fn restore(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen
             child => {
                 let absent = *child == Child::Absent;
                 decision.step(if absent { Step::CreateClaim } else { Step::CreateJob });
-                decision.progressing(now, "Exposing", "making a volume in the protected namespace");
+                decision.progressing(now, "Exposing", EXPOSING);
             }
         },
         MoverState::Leaving => {}
@@ -277,7 +245,10 @@ fn restore(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen
         }
         MoverState::Retrying { trouble } => waiting::for_retry(decision, now, trouble),
         MoverState::Succeeded(Outcome::Restored(summary)) => restored(decision, now, summary),
-        MoverState::Succeeded(_) | MoverState::ResultLost => restart(decision, now),
+        MoverState::Succeeded(_) | MoverState::ResultLost => {
+            decision.step(Step::DeleteMover);
+            ending::result_lost(decision, now);
+        }
         MoverState::Failed { trouble, .. } => decision.fail(now, trouble),
     }
 }
@@ -295,27 +266,6 @@ fn restored(decision: &mut Decision, now: Timestamp, summary: &RestoreSummary) {
     // The mover is deleted by the next pass: were it gone before this is written, it would have to run again.
     decision.requeue = Duration::from_secs(1);
     progressing(decision, now, "TakingSnapshot", "the data is on the volume; its snapshot is being taken");
-}
-
-/// A mover that finds its target equal to the restore point only reports, so running it again is safe and cheap.
-fn restart(decision: &mut Decision, now: Timestamp) {
-    let restarts = decision.status.mover_restarts.unwrap_or(0);
-    decision.step(Step::DeleteMover);
-    if progressing_reason(&decision.status) == "Restarting" {
-        return;
-    }
-    if restarts >= RESTARTS_MAX {
-        let message = format!("the mover's result was lost {} times", restarts + 1);
-        decision.fail(now, &Trouble::new(OperatorReason::MoverResultLost, message));
-    } else {
-        decision.status.mover_restarts = Some(restarts + 1);
-        progressing(
-            decision,
-            now,
-            "Restarting",
-            "the mover's result was lost with its pod; it is started again",
-        );
-    }
 }
 
 /// From data on the volume to a handle that others may use.
@@ -491,21 +441,11 @@ fn make_target(decision: &mut Decision, now: Timestamp, limits: &Limits, content
 }
 
 fn clean_up(decision: &mut Decision, now: Timestamp, seen: &Seen) {
-    let message = "the restored snapshot is published";
-    if seen.leftovers.is_empty() {
-        decision.complete(now, message);
-        decision.release = seen.finalizer;
-        return;
+    let gone = seen.leftovers.is_empty();
+    if !gone {
+        decision.step(Step::Dismantle);
     }
-    decision.step(Step::Dismantle);
-    decision.requeue = Duration::from_secs(30);
-    let condition = seen.status.conditions().iter().find(|condition| condition.type_ == PROGRESSING);
-    let waited = now.duration_since(condition.map_or(now, |condition| condition.last_transition_time.0));
-    let names = seen.leftovers.join(", ");
-    if waited >= CLEANUP_LIMIT {
-        decision.complete(now, &cut(format!("{message}; still there, and being deleted: {names}")));
-    } else if waited >= CLEANUP_PATIENCE {
-        let text = Trouble::new(OperatorReason::CleanupDelayed, names).text();
-        progressing(decision, now, "CleaningUp", &text);
+    if ending::complete_without(decision, now, &seen.leftovers, "the restored snapshot is published") {
+        decision.release = gone && seen.finalizer;
     }
 }

@@ -19,7 +19,7 @@ pub use decide::{Decision, Request, ResultContent, Seen, Step, Target, decide};
 
 use crate::cluster::{Context, Error};
 use crate::names::{RunId, RunKind};
-use crate::status::stage;
+use crate::status::{RunStatus, stage};
 
 /// The run as its children name it.
 pub fn run_id(restore: &VolumeSnapshotRestore) -> RunId {
@@ -42,7 +42,11 @@ pub async fn reconcile(restore: Arc<VolumeSnapshotRestore>, context: Arc<Context
     }
     let observed = observe::observe(&context, &restore).await?;
     let now = crate::runner::now();
-    let decision = decide(now, &context.options.limits(), &observed.seen);
+    let mut decision = decide(now, &context.options.limits(), &observed.seen);
+    // What is over, or goes, is left as it is.
+    if !observed.seen.deleting && !observed.seen.status.phase().is_terminal() {
+        decision.observe(restore.metadata.generation);
+    }
     // Named by what the run was doing when this pass began; the enclosing span has its UID.
     let stage = tracing::info_span!("stage", stage = stage(&observed.seen.status));
     act::act(&context, &restore, &observed, &decision).instrument(stage).await

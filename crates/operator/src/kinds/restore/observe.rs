@@ -10,7 +10,7 @@ use longshore_api::{
 };
 
 use super::decide::{Request, ResultContent, Seen, Target};
-use super::request::{Asked, read};
+use super::request::{Asked, read, rival};
 use crate::children::{Child, claim_child, content_child, snapshot_child};
 use crate::cluster::{Context, Error, classify, list};
 use crate::kinds::backup::{mover_state, only_snapshot_class};
@@ -55,7 +55,14 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let deleting = restore.metadata.deletion_timestamp.is_some();
     let finalizer = restore.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let stores = &context.stores;
-    let (asked, mut request) = match read(&restore.spec, &run.namespace, &context.options) {
+    let restores = stores.restores.state();
+    let request = read(&restore.spec, &run.namespace, &context.options).and_then(|asked| {
+        match rival(restore, restores.iter().map(AsRef::as_ref)) {
+            Some(trouble) => Err(trouble),
+            None => Ok(asked),
+        }
+    });
+    let (asked, mut request) = match request {
         Ok(asked) => (Some(asked), Request::Accepted),
         Err(trouble) => (None, Request::Refused(trouble)),
     };
@@ -86,11 +93,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         finalizer,
         request,
         has_slot: !deleting
-            && context.restore_admissions.admit(
-                restore,
-                &stores.restores.state(),
-                context.options.concurrent_restores,
-            ),
+            && context.restore_admissions.admit(restore, &restores, context.options.concurrent_restores),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
         mover,

@@ -1,12 +1,14 @@
 //! What a restore asks for, read from its spec once and for all. Pure.
 
 use jiff::SignedDuration;
-use longshore_api::{TargetPVC, VolumeSnapshotRestoreSpec};
+use kube::ResourceExt;
+use longshore_api::{Phase, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec};
 use longshore_job::{ReferenceError, RestorePointReference, RestoreTask};
 
 use crate::options::{Options, duration};
 use crate::quantity::parse_bytes;
 use crate::reason::{OperatorReason, Trouble};
+use crate::status::{RunStatus, failure};
 
 /// How long a restored snapshot is kept when nobody uses it.
 const TTL_DEFAULT: SignedDuration = SignedDuration::from_hours(24);
@@ -88,6 +90,50 @@ pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options
     })
 }
 
+/// Labels by which a backup tool's plugin looks for the restore of a PVC, in all namespaces, taking the first that it finds.
+const PLUGIN_LABELS: [&str; 2] = ["velero.io/restore-name", "velero.io/persistent-volume-claim-name"];
+
+/// Another restore that the plugin may take for this one, and so give its PVC another one's data. Both are refused. Two restores of the same
+/// point are no rivals: their data is the same.
+pub fn rival<'a>(
+    restore: &VolumeSnapshotRestore,
+    all: impl IntoIterator<Item = &'a VolumeSnapshotRestore>,
+) -> Option<Trouble> {
+    let labels = |restore: &VolumeSnapshotRestore| -> Option<[String; 2]> {
+        let [run, pvc] = PLUGIN_LABELS.map(|label| restore.labels().get(label).cloned());
+        Some([run?, pvc?])
+    };
+    let point = |restore: &VolumeSnapshotRestore| {
+        let backup = restore.spec.volume_snapshot_mover_backup_ref.as_ref();
+        backup.and_then(|backup| backup.restic_repository.clone())
+    };
+    // One that failed for another reason publishes nothing that could be taken.
+    let counts = |restore: &VolumeSnapshotRestore| {
+        let status = restore.status.as_ref();
+        let ambiguous = OperatorReason::AmbiguousRestore.as_str();
+        status.is_none_or(|status| match status.phase() {
+            Phase::Failed | Phase::PartiallyFailed => {
+                failure(status).is_some_and(|(reason, _)| reason == ambiguous)
+            }
+            _ => true,
+        })
+    };
+    let (own, wanted) = (labels(restore)?, point(restore));
+    let other = all.into_iter().find(|other| {
+        other.uid() != restore.uid()
+            && labels(other).as_ref() == Some(&own)
+            && point(other) != wanted
+            && counts(other)
+    })?;
+    let message = format!(
+        "VolumeSnapshotRestore {}/{} restores another point and has the same labels {}",
+        other.namespace().unwrap_or_default(),
+        other.name_any(),
+        PLUGIN_LABELS.join(" and ")
+    );
+    Some(Trouble::new(OperatorReason::AmbiguousRestore, message))
+}
+
 fn check_target(target: &TargetPVC) -> Result<(), Trouble> {
     let invalid = |message: &str| Err(Trouble::new(OperatorReason::TargetPVCInvalid, message));
     if target.name.is_empty() {
@@ -134,6 +180,36 @@ mod tests {
 
     fn reason(spec: &VolumeSnapshotRestoreSpec, namespace: &str) -> &'static str {
         read(spec, namespace, &options()).map_or_else(|trouble| trouble.reason.as_str(), |_| "fine")
+    }
+
+    fn labelled(uid: &str, point: &str, pvc: &str) -> VolumeSnapshotRestore {
+        let mut restore = VolumeSnapshotRestore { spec: spec(point), ..Default::default() };
+        restore.metadata.uid = Some(uid.into());
+        let labels = PLUGIN_LABELS.map(str::to_owned).into_iter().zip(["restore".to_owned(), pvc.to_owned()]);
+        restore.metadata.labels = Some(labels.collect());
+        restore
+    }
+
+    #[test]
+    fn restores_that_a_plugin_could_swap_are_refused() {
+        let first = labelled("1", POINT, "data");
+        let second = labelled("2", "longshore://c/other/data/run?mode=Block", "data");
+        let all = [&first, &second];
+        for restore in all {
+            assert_eq!(rival(restore, all).unwrap().reason.as_str(), "AmbiguousRestore");
+        }
+        let harmless =
+            [labelled("3", POINT, "data"), labelled("4", "longshore://c/other/x/run?mode=Block", "x")];
+        assert_eq!(rival(&first, &harmless), None, "the same point, or another PVC");
+        let mut plain = second.clone();
+        plain.metadata.labels = None;
+        assert_eq!(rival(&first, [&plain]), None);
+        let mut failed = second;
+        let status = failed.status.get_or_insert_default();
+        let mut decision = crate::status::Decision::<_, ()>::new(&*status);
+        decision.fail(jiff::Timestamp::UNIX_EPOCH, &Trouble::new(OperatorReason::QuotaExceeded, "full"));
+        *status = decision.status;
+        assert_eq!(rival(&first, [&failed]), None, "it publishes nothing");
     }
 
     #[test]
