@@ -244,7 +244,11 @@ impl Uploads {
             self.io.create(&segment.name(), segment.bytes.clone())?;
             self.index.add(&segment)?;
             stored_bytes += segment.bytes.len() as u64;
-            tracing::debug!(object = segment.name(), bytes = segment.bytes.len(), "what is stored can be found");
+            tracing::debug!(
+                object = segment.name(),
+                bytes = segment.bytes.len(),
+                "what is stored can be found"
+            );
         }
         Ok(stored_bytes)
     }

@@ -159,18 +159,7 @@ fn work(
                 while put(&mut runs)? {}
                 writer.put_span(0, &runs)?;
                 let written = writer.finish()?;
-                let committed = session.commit(SnapshotDraft {
-                    source: identity,
-                    started_at: jiff::Timestamp::UNIX_EPOCH,
-                    finished_at: jiff::Timestamp::now(),
-                    data_at: None,
-                    content: written,
-                    parent: None,
-                    incomplete: false,
-                    stats: SnapshotStats::default(),
-                    kubernetes: None,
-                    labels: BTreeMap::new(),
-                })?;
+                let committed = session.commit(draft(identity, written))?;
                 let _ = results.send(Outcome::Committed { new: matches!(committed, Committed::New(_)) });
                 return Ok(());
             }
@@ -178,4 +167,19 @@ fn work(
         let _ = results.send(Outcome::Done);
     }
     Ok(())
+}
+
+fn draft(source: SourceIdentity, content: WrittenContent) -> SnapshotDraft {
+    SnapshotDraft {
+        source,
+        started_at: jiff::Timestamp::UNIX_EPOCH,
+        finished_at: jiff::Timestamp::now(),
+        data_at: None,
+        content,
+        parent: None,
+        incomplete: false,
+        stats: SnapshotStats::default(),
+        kubernetes: None,
+        labels: BTreeMap::new(),
+    }
 }
