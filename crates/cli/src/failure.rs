@@ -140,6 +140,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         Reason::VolumeTooSmall => Some("Choose a target of at least the size that the message names."),
         Reason::AccessDenied
         | Reason::StoreFull
+        | Reason::StoreUnsuitable
         | Reason::RepositoryForeign
         | Reason::WrongKey
         | Reason::NoAuthority

@@ -20,6 +20,9 @@ pub struct RepositoryConfig {
     /// Prune waits so long between the new index and deleting, for readers that cannot announce themselves.
     #[serde(default)]
     pub reader_grace_seconds: u32,
+    /// What the store was found able to do when the repository was made; the crate `store` gives it its meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<serde_json::Value>,
     /// The software that wrote the revision.
     pub software: String,
 }

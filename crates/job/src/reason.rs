@@ -59,6 +59,8 @@ reasons! {
     StoreUnavailable => (75, true, "Nothing, if it passes; otherwise look at the store's health."),
     /// The store is full, or a quota is.
     StoreFull => (1, false, "Free space in the store or raise its quota."),
+    /// The store cannot do what a repository needs; conditional create, most of all.
+    StoreUnsuitable => (1, false, "Use another store, or a version of it that can do what the message names."),
     /// There is no repository here.
     RepositoryNotFound => (10, false, "Check bucket and prefix; a restore never creates a repository."),
     /// The prefix holds something else than a repository.

@@ -112,6 +112,7 @@ fn repository_reason(error: &RepoError) -> Reason {
         Repo::KeysRotated => Reason::KeysRotated,
         Repo::NoAuthority => Reason::NoAuthority,
         Repo::NoRepository => Reason::RepositoryNotFound,
+        Repo::StoreUnsuitable => Reason::StoreUnsuitable,
         Repo::NotEmpty | Repo::AlreadyInitialised | Repo::Unsupported => Reason::RepositoryForeign,
         Repo::SnapshotNotFound | Repo::Forgotten => Reason::RestorePointNotFound,
         Repo::Fenced => Reason::Interrupted,

@@ -1,6 +1,6 @@
 use longshore_crypto::CryptoError;
 use longshore_format::FormatError;
-use longshore_store::StoreError;
+use longshore_store::{ProbeError, StoreError};
 use thiserror::Error;
 
 /// What failed. The closed set behind reasons in conditions, exit codes and metric labels.
@@ -26,6 +26,8 @@ pub enum Class {
     AlreadyInitialised,
     /// Other objects are here, so no repository is made.
     NotEmpty,
+    /// The store cannot do what a repository needs.
+    StoreUnsuitable,
     /// No snapshot matches, or several do.
     SnapshotNotFound,
     /// This process was paused so long that others went on without it; it may begin again.
@@ -52,6 +54,7 @@ impl Class {
             Self::NoRepository => "NoRepository",
             Self::AlreadyInitialised => "AlreadyInitialised",
             Self::NotEmpty => "NotEmpty",
+            Self::StoreUnsuitable => "StoreUnsuitable",
             Self::SnapshotNotFound => "SnapshotNotFound",
             Self::Fenced => "Fenced",
             Self::Forgotten => "Forgotten",
@@ -139,6 +142,13 @@ pub enum RepoError {
         location: String,
         /// One of the objects.
         example: String,
+    },
+    /// A repository is only made in a store that keeps the promises it needs.
+    #[error("no repository is made here")]
+    Unsuitable {
+        /// Which promise it breaks.
+        #[source]
+        source: ProbeError,
     },
     /// No key slot opens with what was given.
     #[error("the {kind} opens none of the repository's {slots} key slot(s) of its kind")]
@@ -306,6 +316,8 @@ impl RepoError {
             Self::NoRepository { .. } => Class::NoRepository,
             Self::AlreadyInitialised { .. } => Class::AlreadyInitialised,
             Self::NotEmpty { .. } => Class::NotEmpty,
+            Self::Unsuitable { source: ProbeError::Store { source, .. } } => Class::Store(source.class()),
+            Self::Unsuitable { .. } => Class::StoreUnsuitable,
             Self::WrongKey { .. } | Self::NoAnchor { .. } => Class::WrongPassword,
             Self::KeyNotFound { .. }
             | Self::KeyExists { .. }

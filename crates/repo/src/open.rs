@@ -21,7 +21,7 @@ use longshore_format::{
     snapshot::SourceIdentity,
 };
 use longshore_splitter::{ChunkSizes, FileSplitter, VolumeSplitter};
-use longshore_store::{Class as StoreClass, Store};
+use longshore_store::{Class as StoreClass, PROBE_PREFIX, Store, StoreCapabilities};
 use std::sync::Arc;
 
 /// The size at which packs are closed.
@@ -158,6 +158,11 @@ impl Repository {
         &self.config
     }
 
+    /// What the store was found able to do when the repository was made; `None` if that was not looked at.
+    pub fn store_capabilities(&self) -> Option<StoreCapabilities> {
+        self.config.store.clone().and_then(|found| serde_json::from_value(found).ok())
+    }
+
     /// Whether the key that opened the repository may forget, prune and change keys.
     pub fn can_maintain(&self) -> bool {
         self.keys.can_maintain()
@@ -206,6 +211,7 @@ fn create(
     settings: RepositorySettings,
 ) -> Result<Option<Repository>, RepoError> {
     require_empty(io)?;
+    let store = probe_store(io)?;
     let id = RepositoryId(random_bytes()?);
     let mut keyset = Keyset::generate()?;
     let anchor = Anchor { revision: 0, authority: keyset.authority() };
@@ -221,6 +227,7 @@ fn create(
         reader_grace_seconds: settings.reader_grace_seconds,
         compression_level: COMPRESSION_LEVEL,
         chunk_bytes: settings.chunk_bytes,
+        store: serde_json::to_value(&store).ok(),
         software: crate::SOFTWARE.to_owned(),
     };
     if let Some(object) = &slot.object {
@@ -237,13 +244,21 @@ fn create(
     }
 }
 
-/// Leavings of an interrupted init (keys, configuration) are no content; anything else is.
+/// Whether a repository can live here at all, and what is worth knowing of the place.
+fn probe_store(io: &Io) -> Result<StoreCapabilities, RepoError> {
+    let store = io.store().clone();
+    let found = io.wait(async move { Ok(longshore_store::probe(&*store).await) })?;
+    found.map_err(|source| RepoError::Unsuitable { source })
+}
+
+/// Leavings of an interrupted init (probes, keys, configuration) are no content; anything else is.
 fn require_empty(io: &Io) -> Result<(), RepoError> {
     let listed = io.list("")?;
     let other = listed.iter().find(|object| {
         let name = object.name.as_str();
-        let leaving =
-            [names::KEYS, names::KEYSETS, names::CONFIG].iter().any(|prefix| name.starts_with(prefix));
+        let leaving = [PROBE_PREFIX, names::KEYS, names::KEYSETS, names::CONFIG]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         // `repo` may have appeared since it was looked for: then creating it fails, and the winner is adopted.
         !leaving && name != names::REPOSITORY
     });

@@ -65,6 +65,7 @@ fn records_come_back_from_bytes_that_never_move() {
         chunk_bytes: [32 << 10, 128 << 10, 512 << 10],
         silence_limit_seconds: 1800,
         reader_grace_seconds: 0,
+        store: None,
         software: "longshore 0.1.0".into(),
     };
     let golden = golden::check("config.json", &config.encode().unwrap());

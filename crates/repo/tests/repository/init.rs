@@ -2,8 +2,11 @@
 
 use crate::support::{COST, back_up, class, new_repository, objects, open, password, run_id, store_of};
 use bytes::Bytes;
-use longshore_repo::{Class, Opened, Repository, Secret, store::memory};
-use longshore_testkit::{Fault, FaultStore};
+use longshore_repo::{
+    Class, Opened, Repository, Secret,
+    store::{Operation, PROBE_PREFIX, StoreKind, memory},
+};
+use longshore_testkit::{Fault, FaultStore, RightsStore};
 use std::collections::BTreeMap;
 
 #[test]
@@ -70,6 +73,43 @@ fn an_init_killed_at_any_request_can_be_repeated() {
             return;
         }
     }
+}
+
+/// The configuration says what the store was found able to do, and nothing else is left of finding out.
+#[test]
+fn the_store_is_tried_out_first_and_remembered() {
+    let (store, repository) = new_repository();
+    let found = repository.store_capabilities().unwrap();
+    assert!(found.conditional_create && found.deletes && found.kind == StoreKind::Objects, "{found:?}");
+    assert_eq!(open(&store).unwrap().store_capabilities(), Some(found));
+    assert!(objects(&store).keys().all(|name| !name.starts_with(PROBE_PREFIX)));
+    // Who may not delete leaves the probe behind, which is no content.
+    let store = memory();
+    let movers = RightsStore::new(store.clone(), |operation, _| operation != Operation::Delete);
+    let faults = FaultStore::new(movers.clone(), |_, request| {
+        (request.operation == Operation::Create && request.name == "repo").then_some(Fault::DeadFrom)
+    });
+    assert!(Repository::init(faults, &password(), COST).is_err());
+    assert!(objects(&store).keys().any(|name| name.starts_with(PROBE_PREFIX)));
+    let (repository, how) = Repository::open_or_init_empty(movers, &password(), COST).unwrap();
+    assert_eq!(how, Opened::Initialised);
+    assert!(!repository.store_capabilities().unwrap().deletes);
+}
+
+#[test]
+fn no_repository_is_made_in_a_store_that_breaks_a_promise() {
+    let store = memory();
+    let stale = FaultStore::new(store.clone(), |_, request| {
+        (request.operation == Operation::List && request.name.starts_with(PROBE_PREFIX))
+            .then_some(Fault::StaleList)
+    });
+    assert_eq!(class(Repository::init(stale, &password(), COST)), Class::StoreUnsuitable);
+    assert!(objects(&store).keys().all(|name| name.starts_with(PROBE_PREFIX)));
+    let refused = RightsStore::new(memory(), |operation, _| operation != Operation::Create);
+    assert_eq!(
+        class(Repository::init(refused, &password(), COST)),
+        Class::Store(longshore_repo::store::Class::AccessDenied)
+    );
 }
 
 #[test]
