@@ -11,6 +11,7 @@ mod samples;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -63,9 +64,8 @@ pub fn check() -> Result<()> {
 }
 
 fn hold_to_rules(helm: &Path) -> Result<()> {
-    let mut operator = workspace::cargo();
-    operator.args(["run", "--quiet", "--package", "longshore-operator", "--", "--help"]);
-    let help = step::output(&mut operator)?;
+    let operator = workspace::program("longshore-operator", "longshore-operator")?;
+    let help = step::output(Command::new(operator).arg("--help"))?;
     println!("chart: {}", inspect(workspace::root(), helm, &help)?);
     Ok(())
 }

@@ -2,16 +2,23 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::{chart, step, workspace};
 
-/// Reference pages: file, program's package, arguments that print the page.
-const PAGES: &[(&str, &str, &[&str])] = &[
-    ("docs/reference/command-line.md", "longshore-cli", &["reference"]),
-    ("docs/reference/resources.md", "longshore-operator", &["reference", "resources"]),
-    ("docs/reference/reasons.md", "longshore-operator", &["reference", "reasons"]),
+/// A program: its package and its name.
+type Program = (&'static str, &'static str);
+
+const LONGSHORE: Program = ("longshore-cli", "longshore");
+const OPERATOR: Program = ("longshore-operator", "longshore-operator");
+
+/// Reference pages: file, program, arguments that print the page.
+const PAGES: &[(&str, Program, &[&str])] = &[
+    ("docs/reference/command-line.md", LONGSHORE, &["reference"]),
+    ("docs/reference/resources.md", OPERATOR, &["reference", "resources"]),
+    ("docs/reference/reasons.md", OPERATOR, &["reference", "reasons"]),
 ];
 
 /// Holds one YAML file per custom resource definition.
@@ -23,10 +30,10 @@ const CRD_FOLDER: &str = "config/crd";
 /// With `check`, when a file is not what the code would write.
 pub fn run(check: bool) -> Result<()> {
     let mut stale = Vec::new();
-    for (path, package, arguments) in PAGES {
-        put(Path::new(path), &program(package, arguments)?, check, &mut stale)?;
+    for (path, program, arguments) in PAGES {
+        put(Path::new(path), &printed(*program, arguments)?, check, &mut stale)?;
     }
-    let definitions = program("longshore-operator", &["crds"])?;
+    let definitions = printed(OPERATOR, &["crds"])?;
     for document in definitions.split("---\n").filter(|document| !document.trim().is_empty()) {
         let name = document
             .lines()
@@ -43,8 +50,8 @@ pub fn run(check: bool) -> Result<()> {
     Ok(())
 }
 
-fn program(package: &str, arguments: &[&str]) -> Result<String> {
-    step::output(workspace::cargo().args(["run", "--quiet", "--package", package, "--"]).args(arguments))
+fn printed((package, name): Program, arguments: &[&str]) -> Result<String> {
+    step::output(Command::new(workspace::program(package, name)?).args(arguments))
 }
 
 fn put(path: &Path, text: &str, check: bool, stale: &mut Vec<String>) -> Result<()> {

@@ -62,13 +62,11 @@ pub fn files(extensions: &[&str]) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// A program of the workspace that cargo has built.
+/// A program of the workspace, built if need be.
 ///
 /// # Errors
-/// When cargo does not tell its target folder.
-pub fn program(name: &str) -> Result<PathBuf> {
-    let metadata = crate::step::output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
-    Ok(Path::new(target).join("debug").join(name))
+/// When it cannot be built.
+pub fn program(package: &str, binary: &str) -> Result<PathBuf> {
+    let built = longshore_lab::cargo::build(&[(package, binary)], &longshore_lab::Silent)?;
+    built.into_iter().next().with_context(|| format!("cargo did not build {binary}"))
 }

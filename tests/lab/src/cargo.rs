@@ -10,16 +10,17 @@ use crate::paths::Paths;
 use crate::report::{Reporter, while_saying};
 
 /// Builds programs, given as package and binary, and returns their paths in that order. Cargo's own messages go to standard error.
+/// All programs of the workspace are built in one go: cargo chooses features of dependencies by what is built together, and
+/// would compile the large ones anew for each other selection.
 pub fn build(programs: &[(&str, &str)], reporter: &dyn Reporter) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(Paths::checkout()).args([
         "build",
         "--quiet",
+        "--workspace",
+        "--bins",
         "--message-format=json-render-diagnostics",
     ]);
-    for (package, binary) in programs {
-        command.args(["--package", package, "--bin", binary]);
-    }
     let what =
         format!("building {}", programs.iter().map(|(_, binary)| *binary).collect::<Vec<_>>().join(", "));
     command.stdin(Stdio::null()).stderr(Stdio::inherit());

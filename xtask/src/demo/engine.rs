@@ -86,8 +86,7 @@ pub fn play() -> Result<()> {
 }
 
 fn build() -> Result<PathBuf> {
-    run(workspace::cargo().args(["build", "--quiet", "--package", "longshore-cli"]))?;
-    workspace::program("longshore")
+    workspace::program("longshore-cli", "longshore")
 }
 
 fn make_source(scene: &Scene) -> Result<()> {

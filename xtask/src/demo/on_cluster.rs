@@ -31,10 +31,7 @@ pub fn play(kubeconfig: &Path, image: &str, credentials: &Path, arguments: &Argu
     let credentials = read_credentials(credentials)?;
     let (storage_class, snapshot_class) =
         steps.run("look at the cluster", || preflight(&kubectl, arguments))?;
-    let longshore = steps.run("build longshore", || {
-        step::run(workspace::cargo().args(["build", "--quiet", "--package", "longshore-cli"]))?;
-        workspace::program("longshore")
-    })?;
+    let longshore = steps.run("build longshore", || workspace::program("longshore-cli", "longshore"))?;
     let helm = steps.run("build helm", || {
         longshore_lab::gobuild::helm(
             &longshore_lab::Paths::from_environment()?,

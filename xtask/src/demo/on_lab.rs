@@ -30,7 +30,7 @@ pub fn play() -> Result<()> {
 }
 
 fn tell(steps: &Steps, lab: &Lab) -> Result<()> {
-    let longshore = workspace::program("longshore")?;
+    let longshore = workspace::program("longshore-cli", "longshore")?;
     let helm = lab.helm(&Console::new())?;
     let minio = lab.minio();
     minio.create_bucket(BUCKET)?;

@@ -2,7 +2,7 @@
 
 use longshore_repo::{
     BackupOptions, Class, Committed, RepoError, Repository, Run, RunId, Secret, SnapshotDraft, SnapshotStats,
-    SourceIdentity, splitter::PieceKind, store::Store,
+    SourceIdentity, WrittenContent, splitter::PieceKind, store::Store,
 };
 use std::{
     collections::BTreeMap,
