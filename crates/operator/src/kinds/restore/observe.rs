@@ -56,12 +56,8 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let finalizer = restore.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let stores = &context.stores;
     let restores = stores.restores.state();
-    let request = read(&restore.spec, &run.namespace, &context.options).and_then(|asked| {
-        match rival(restore, restores.iter().map(AsRef::as_ref)) {
-            Some(trouble) => Err(trouble),
-            None => Ok(asked),
-        }
-    });
+    let request = read(&restore.spec, &run.namespace, &context.options)
+        .and_then(|asked| rival(restore, restores.iter().map(AsRef::as_ref)).map_or(Ok(asked), Err));
     let (asked, mut request) = match request {
         Ok(asked) => (Some(asked), Request::Accepted),
         Err(trouble) => (None, Request::Refused(trouble)),
