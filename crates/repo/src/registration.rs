@@ -28,7 +28,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -55,8 +55,12 @@ struct Shared {
     run: RunId,
     id: SessionId,
     silence_limit: Duration,
+    /// Where it will commit. Who commits nothing need answer to no plan.
+    commit: Option<SnapshotKey>,
     /// The highest plan that was seen and acknowledged, or seen before `ready`.
     plan: AtomicU64,
+    /// A plan was finished without this session's answer.
+    was_passed_over: AtomicBool,
     beats: AtomicU64,
     progress: AtomicU64,
     last_sign: Mutex<Instant>,
@@ -85,7 +89,9 @@ impl Repository {
             run,
             id: SessionId(random_bytes()?),
             silence_limit: Duration::from_secs(self.config.silence_limit_seconds.into()),
+            commit,
             plan: AtomicU64::new(0),
+            was_passed_over: AtomicBool::new(false),
             beats: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             last_sign: Mutex::new(Instant::now()),
@@ -144,6 +150,11 @@ impl Registration {
     pub(crate) fn end(&self, done: bool) -> Result<(), RepoError> {
         self.pause();
         self.shared.say(SessionObject::End, SessionEnd { done }.encode())
+    }
+
+    /// Fails once the session knows that it can commit no more.
+    pub(crate) fn check(&self) -> Result<(), RepoError> {
+        if self.shared.was_passed_over.load(Relaxed) { Err(RepoError::Fenced) } else { Ok(()) }
     }
 
     /// Looks for plans now.
@@ -214,7 +225,16 @@ impl Shared {
     /// Acknowledges a new plan: first its packs are no longer used, then what was used is said.
     fn look(&self, before_seen: &dyn Fn()) -> Result<(), RepoError> {
         let (newest, _) = plans::newest_numbers(&self.io)?;
-        if newest <= self.plan.load(Relaxed) {
+        let known = self.plan.load(Relaxed);
+        if newest <= known {
+            return Ok(());
+        }
+        // The plan between was not finished without an answer, so its prune has fenced this session, whose packs may be gone.
+        // It must not write them into the index under a plan that counts (W3).
+        if newest > known + 1 && self.commit.is_some() {
+            if !self.was_passed_over.swap(true, Relaxed) {
+                tracing::warn!(known, newest, "this session was silent for too long, and was given up");
+            }
             return Ok(());
         }
         let view = PlanView::load(&self.io, &self.keys)?;

@@ -184,6 +184,7 @@ impl<'r> BackupSession<'r> {
     /// Blocks while too many bytes are in flight. Once a session has failed, every call fails.
     pub fn put_chunk(&self, plain: &[u8], near: Option<&ChunkRef>) -> Result<ChunkRef, RepoError> {
         self.uploads.check()?;
+        self.registration.check()?;
         let length_bytes =
             u32::try_from(plain.len()).map_err(|_| RepoError::Misuse { rule: "chunks are small" })?;
         let id = self.repository.keys.chunk_id(plain);

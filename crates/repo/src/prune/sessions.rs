@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!            ┌──────────── gives signs of life ───────────► Wait
-//!  not over ─┤ acknowledged, or a reader that is ready ───► Settled
-//!            └ silent: backup ► Fence, once all of its key are │ reader ► LetGo
+//!  not over ─┤ acknowledged, ended, or a reader that is ready ► Settled
+//!            └ silent: backup ► Fence, once all of its key are │ reader, ready or not ► LetGo
 //! ```
 //!
 //! A session is over when its commit key holds a record or a fence, when its run was forgotten, when all sessions of its key
@@ -68,8 +68,10 @@ impl SessionState {
         self.ready.as_ref().and_then(|ready| ready.snapshot).map(Into::into)
     }
 
+    /// One that has ended uses nothing any more, though it is not over as long as a sibling may build on what it finished.
     fn has_settled(&self, plan: u64) -> bool {
         match self.kind() {
+            _ if self.has_end => true,
             Some(SessionKind::Backup) => {
                 self.seen.iter().any(|seen| *seen >= plan)
                     || self.ready.as_ref().is_some_and(|ready| ready.plan >= plan)
@@ -89,16 +91,19 @@ impl SessionState {
 pub(super) fn decide(sessions: &[SessionState], plan: u64, now: Timestamp, limit: Duration) -> Vec<Step> {
     let alive: HashSet<SnapshotKey> = sessions
         .iter()
-        .filter(|session| !session.is_silent(now, limit))
+        .filter(|session| !session.has_end && !session.is_silent(now, limit))
         .filter_map(SessionState::commit)
         .collect();
     sessions
         .iter()
         .map(|session| {
-            if session.has_settled(plan) {
+            let is_silent = session.is_silent(now, limit);
+            // A reader that was killed would hold its target for ever.
+            let is_lost = is_silent && session.commit().is_none();
+            if session.has_settled(plan) && !is_lost {
                 return Step::Settled;
             }
-            if !session.is_silent(now, limit) {
+            if !is_silent {
                 return Step::Wait;
             }
             match session.commit() {
@@ -208,5 +213,74 @@ fn read<T>(
         Err(RepoError::Store { source }) if source.class() == longshore_store::Class::NotFound => Ok(None),
         Err(error) if error.class().is_transient() => Err(error),
         Err(error) => Err(undecidable(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_format::SourceId;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+    const RUN: RunId = RunId(uuid::Uuid::from_u128(2));
+    const KEY: SnapshotKey = SnapshotKey { source: SourceId([1; 16]), run: RUN, attempt: 1 };
+
+    /// One that saw plan 3 when it began, and gave its last sign so many seconds ago.
+    fn session(kind: SessionKind, silent_seconds: i64) -> SessionState {
+        let commit = (kind == SessionKind::Backup).then(|| KEY.into());
+        let open = SessionOpen { kind, commit, opened_at: Timestamp::UNIX_EPOCH, software: String::new() };
+        SessionState {
+            run: KEY.run,
+            id: SessionId([3; 16]),
+            open: Some(open),
+            ready: Some(SessionReady { plan: 3, snapshot: None }),
+            seen: Vec::new(),
+            progress: Vec::new(),
+            has_end: false,
+            last_sign: Timestamp::from_second(1000 - silent_seconds).unwrap(),
+        }
+    }
+
+    fn decided(sessions: &[SessionState], plan: u64) -> Vec<Step> {
+        decide(sessions, plan, Timestamp::from_second(1000).unwrap(), LIMIT)
+    }
+
+    #[test]
+    fn a_writer_answers_or_is_fenced() {
+        let alive = session(SessionKind::Backup, 1);
+        let silent = session(SessionKind::Backup, 61);
+        assert_eq!(decided(&[silent.clone()], 3), [Step::Settled], "it knew the plan when it began");
+        assert_eq!(decided(&[alive.clone()], 4), [Step::Wait]);
+        assert_eq!(decided(&[silent.clone()], 4), [Step::Fence(KEY)]);
+        assert_eq!(decided(&[SessionState { seen: vec![4], ..silent.clone() }], 4), [Step::Settled]);
+        let both = [silent.clone(), SessionState { seen: vec![4], ..alive }];
+        assert_eq!(
+            decided(&both, 4),
+            [Step::Wait, Step::Settled],
+            "a sibling does not answer for the silent"
+        );
+    }
+
+    #[test]
+    fn who_has_ended_is_neither_waited_for_nor_alive() {
+        let ended = SessionState { has_end: true, ..session(SessionKind::Backup, 1) };
+        let silent = session(SessionKind::Backup, 61);
+        assert_eq!(
+            decided(&[ended.clone(), session(SessionKind::Backup, 1)], 4),
+            [Step::Settled, Step::Wait]
+        );
+        assert_eq!(decided(&[ended.clone(), silent.clone()], 4), [Step::Settled, Step::Fence(KEY)]);
+        assert_eq!(over(&[ended.clone(), silent], |_| false), [false, false], "the sibling may build on it");
+        assert_eq!(over(&[ended], |_| false), [true]);
+    }
+
+    #[test]
+    fn a_silent_reader_is_let_go_though_it_was_ready() {
+        for kind in [SessionKind::Restore, SessionKind::Check] {
+            assert_eq!(decided(&[session(kind, 59)], 4), [Step::Settled]);
+            assert_eq!(decided(&[session(kind, 61)], 4), [Step::LetGo]);
+            let early = SessionState { ready: None, ..session(kind, 59) };
+            assert_eq!(decided(&[early.clone()], 4), [Step::Wait]);
+        }
     }
 }

@@ -3,12 +3,13 @@
 use super::{BackupOptions, BackupSession};
 use crate::{RepoError, record};
 use longshore_format::{
-    NodeRef,
+    NodeRef, SessionId,
     names::{self, SessionObject},
     sealed::RecordKind,
     session::{FinishedSpan, PROGRESS_SPANS_MAX, SessionOpen, SessionProgress},
     snapshot::RecordNode,
 };
+use longshore_store::Class as StoreClass;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
@@ -92,23 +93,35 @@ impl BackupSession<'_> {
             if id == self.registration.id() || numbers.is_empty() || objects.contains(&SessionObject::End) {
                 continue;
             }
-            let read = |object| {
-                let name = names::session(run, id, object);
-                record::read(&self.repository.io, &self.repository.keys, RecordKind::Session, &name)
-            };
-            let open = SessionOpen::decode(&read(SessionObject::Open)?);
-            let open = open.map_err(RepoError::format("session"))?;
-            if open.commit != Some(self.key.into()) {
-                continue;
-            }
-            for number in numbers {
-                let progress =
-                    SessionProgress::decode(&read(number)?).map_err(RepoError::format("progress"))?;
-                if progress.size_bytes == size_bytes {
-                    finished.extend(progress.spans.into_iter().map(|span| (span.span, span)));
+            match self.finished_by(id, numbers) {
+                Ok(progress) => {
+                    let fitting = progress.into_iter().filter(|progress| progress.size_bytes == size_bytes);
+                    finished
+                        .extend(fitting.flat_map(|progress| progress.spans).map(|span| (span.span, span)));
                 }
+                // It is over, and prune is clearing it away.
+                Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(finished)
+    }
+
+    /// What a session says it finished, if it has the same commit key.
+    fn finished_by(
+        &self,
+        id: SessionId,
+        numbers: Vec<SessionObject>,
+    ) -> Result<Vec<SessionProgress>, RepoError> {
+        let read = |object| {
+            let name = names::session(self.key.run, id, object);
+            record::read(&self.repository.io, &self.repository.keys, RecordKind::Session, &name)
+        };
+        let open = SessionOpen::decode(&read(SessionObject::Open)?).map_err(RepoError::format("session"))?;
+        if open.commit != Some(self.key.into()) {
+            return Ok(Vec::new());
+        }
+        let decode = |number| SessionProgress::decode(&read(number)?).map_err(RepoError::format("progress"));
+        numbers.into_iter().map(decode).collect()
     }
 }

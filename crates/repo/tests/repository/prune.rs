@@ -178,6 +178,31 @@ fn a_silent_session_is_fenced_and_its_run_begins_again() {
     sound(&repository);
 }
 
+/// A session that was fenced and comes back two plans later stops; it does not bring packs that are gone into the index.
+#[test]
+fn a_session_that_missed_a_plan_gives_up() {
+    let (store, repository) = short_limits();
+    let source = repository.source_id(&pvc("db"));
+    let zombie = open(&store).unwrap();
+    let session = zombie.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
+    // Packs of 1 MiB: the first is durable, and no segment names it yet.
+    let chunks: Vec<_> = (0..20).map(|seed| noise(seed, 100_000)).collect();
+    chunks.iter().for_each(|chunk| drop(session.put_chunk(chunk, None).unwrap()));
+    session.pause_for_tests();
+    std::thread::sleep(Duration::from_millis(2500));
+    prune_until_done(&store);
+    forget(&repository, &committed(&repository, "other", 7, &noise(99, 1 << 20)));
+    prune(&open(&store).unwrap());
+    assert!(!names(&store).contains(&"gc/00000002/plan".to_owned()), "the plan that condemned them is gone");
+    session.look_for_tests().unwrap();
+    assert_eq!(class(session.put_chunk(&noise(98, 1000), None)), Class::Fenced);
+    session.checkpoint().unwrap();
+    let repository = open(&store).unwrap();
+    let later = repository.begin_backup(source, run_id(5), None, BackupOptions::default()).unwrap();
+    later.put_chunk(&chunks[0], None).unwrap();
+    assert_eq!(later.stats().new_chunks, 1, "it is not found in a pack that is gone");
+}
+
 /// The key of a mover may not delete, in whatever words.
 #[test]
 fn a_forgotten_run_does_not_come_back() {
