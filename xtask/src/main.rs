@@ -8,6 +8,7 @@ mod generate;
 mod lab;
 mod proto;
 mod rows;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -49,6 +50,8 @@ enum Command {
     },
     /// Hold the chart to its rules.
     Chart(chart::Arguments),
+    /// Random histories of backups, restores, forget and prune, with crashes, against a model.
+    Soak(soak::Arguments),
     /// Hold the source to the house rules.
     Tidy,
     /// Made-up bytes for every decoder; says how many were tried and what broke.
@@ -75,6 +78,7 @@ fn run(command: Command) -> Result<()> {
         Command::Generate { check } => generate::run(check),
         Command::Proto { check } => proto::run(workspace::root(), check),
         Command::Chart(arguments) => chart::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Tidy => tidy::check(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Rows => rows::print(),
