@@ -7,3 +7,7 @@ It reads a repository in a folder, lists its snapshots, proves every byte that i
 
 class FormatError(Exception):
     """The repository is not what docs/format.md says."""
+
+
+class VersionError(FormatError):
+    """It was written by a newer version."""

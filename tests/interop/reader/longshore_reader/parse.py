@@ -2,7 +2,7 @@
 
 import struct
 
-from . import FormatError
+from . import FormatError, VersionError
 
 
 class Parser:
@@ -49,7 +49,9 @@ class Parser:
 
     def version(self, known=1):
         version = self.u16()
-        self.require(1 <= version <= known, f"version {version} is not known")
+        if version > known:
+            raise VersionError(f"{self.what} has version {version}")
+        self.require(version > 0, "version 0")
 
     def zeros(self, length):
         self.require(self.take(length) == bytes(length), "reserved bytes are not zero")
