@@ -62,12 +62,17 @@ pub(crate) struct IndexLimits {
     pub(crate) bytes_max: usize,
     /// Frames of packs in which something was found lately.
     pub(crate) recent_frames_max: usize,
+    /// Packs that get a number in the table of fingerprints.
+    pub(crate) packs_max: u32,
 }
 
 impl IndexLimits {
     /// What processes use.
-    pub(crate) const STANDARD: Self =
-        Self { bytes_max: INDEX_BYTES_MAX, recent_frames_max: recent::FRAMES_MAX };
+    pub(crate) const STANDARD: Self = Self {
+        bytes_max: INDEX_BYTES_MAX,
+        recent_frames_max: recent::FRAMES_MAX,
+        packs_max: fingerprints::PACKS_MAX,
+    };
 }
 
 /// The index of a repository as it was when it was last listed, and what this process added.

@@ -1,10 +1,7 @@
 //! Listing segments, opening them, and loading fingerprints: at the first look-up, and again when a segment is gone.
 
 use super::{
-    Index, ListedSegment, Numbered, State,
-    fingerprints::{Fingerprints, PACKS_MAX},
-    is_damage, is_gone,
-    segment::Segment,
+    Index, ListedSegment, Numbered, State, fingerprints::Fingerprints, is_damage, is_gone, segment::Segment,
     writer::EncodedSegment,
 };
 use crate::RepoError;
@@ -92,7 +89,7 @@ impl Index {
             entries.extend(segment.open_page(page, &mut sealed)?);
         }
         let mut state = self.state_mut();
-        let first = state.insert(segment);
+        let first = state.insert(segment, self.limits.packs_max);
         if let (Some(first), Some(fingerprints)) = (first, &mut state.fingerprints) {
             fingerprints.merge(numbered(first, entries));
         }
@@ -141,7 +138,7 @@ impl Index {
         let new: Vec<&ListedSegment> = wanted.iter().filter(|segment| !known.contains(&segment.id)).collect();
         let mut missing = self.each(&new, |listed| {
             let segment = self.open_segment(listed)?;
-            self.state_mut().insert(segment);
+            self.state_mut().insert(segment, self.limits.packs_max);
             Ok(())
         })?;
         if need == Need::Fingerprints || fingerprints.is_some() {
@@ -245,10 +242,10 @@ impl State {
     }
 
     /// Adds a segment; returns the number of its first pack, unless there are no numbers left.
-    fn insert(&mut self, segment: Arc<Segment>) -> Option<u32> {
+    fn insert(&mut self, segment: Arc<Segment>, packs_max: u32) -> Option<u32> {
         let first = self.number_next;
         match first.checked_add(segment.layout().packs()) {
-            Some(next) if next <= PACKS_MAX => {
+            Some(next) if next <= packs_max => {
                 self.number_next = next;
                 self.segments.push(Numbered { first, segment });
                 Some(first)

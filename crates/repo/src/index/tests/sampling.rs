@@ -92,3 +92,22 @@ fn adding_segments_samples_more_finely_instead_of_growing() {
         assert!(index.find_anywhere(PackKind::Data, &id(number), None).unwrap().is_some());
     }
 }
+
+/// More packs than can be numbered: what is beyond is stored again, and readers find all.
+#[test]
+fn packs_beyond_the_last_number_are_found_by_readers() {
+    let world = World::new();
+    world.fill(4, 6, 10);
+    let limits = IndexLimits { packs_max: 13, ..IndexLimits::STANDARD };
+    let index = Index::new(world.keys.clone(), world.io.clone(), limits, Box::new(world.view.clone()));
+    let found = (0..240).filter(|number| index.find(PackKind::Data, &id(*number)).unwrap().is_some()).count();
+    assert_eq!(found, 120, "two segments of six packs have numbers");
+    let readers = index;
+    for number in 0..240 {
+        let found = readers.find_anywhere(PackKind::Data, &id(number), None).unwrap();
+        assert_eq!(found, Some(expected(number, 10)));
+    }
+    let late = world.segment(&[pack(70, 700..710)]);
+    readers.add(&late).unwrap();
+    assert!(readers.find_anywhere(PackKind::Data, &id(705), None).unwrap().is_some());
+}
