@@ -68,18 +68,29 @@ fn a_difference_of_volumes_is_shown_in_ranges() {
     });
 }
 
+/// Without what depends on times and keys: lengths of records, and how well they compress.
+fn without_figures(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                let varies = ["storedBytes", "metadataBytes", "PackBytes", "indexBytes", "Ratio"];
+                let is_figure = name == "bytes" || varies.iter().any(|end| name.ends_with(end));
+                *field = if is_figure { "[figure]".into() } else { without_figures(field.take()) };
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_figures(item.take())),
+        _ => {}
+    }
+    value
+}
+
 #[test]
 fn statistics_count_what_is_there() {
     let sandbox = Sandbox::new();
     let (first, _) = two_backups(&sandbox);
     let stats = value(&sandbox.ok(&["-o", "json", "stats"]));
-    assert_json_snapshot!("stats", stats, {
+    assert_json_snapshot!("stats", without_figures(stats), {
         ".snapshots[].id" => "[id]", ".snapshots[].time" => "[time]", ".snapshots[].source" => "[source]",
-        ".**" => insta::dynamic_redaction(|value, path| {
-            let path = path.to_string();
-            let varies = ["storedBytes", "metadataBytes", "PackBytes", "indexBytes", "repository.bytes", "Ratio"];
-            if varies.iter().any(|end| path.ends_with(end)) { "[figure]".into() } else { value }
-        }),
     });
     let text = sandbox.ok(&["stats", &first]);
     assert!(
