@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 
 use insta::{assert_json_snapshot, assert_snapshot};
+use serde_json::Value;
 
 use crate::sandbox::{Sandbox, assert_same_bytes, describe, image, noise, texts};
 
-fn value(text: &str) -> serde_json::Value {
+fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
