@@ -75,8 +75,12 @@ fn volumes_of_odd_and_of_great_size_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::new(&folder.path().join("repository"));
     // More than 256 spans: a map of two levels. Nearly all of it is hole.
-    let islands =
-        [(0, 3_000_001), (100 << 20, 50_000), (300 * (64 << 20) - 4096, 9_000), (17_179_869_184, 70_000)];
+    let islands = [
+        (0, 3_000_001),
+        (100 << 20, 50_000),
+        (300 * (64 << 20) - 4096, 4096 + 777),
+        (17_179_869_184, 70_000),
+    ];
     let images: [(&str, u64, &[(u64, usize)]); 3] =
         [("great", 20_132_659_200 + 777, &islands), ("odd", 4097, &[(4096, 1)]), ("empty", 1 << 20, &[])];
     let mut snapshots = BTreeMap::new();
@@ -122,7 +126,7 @@ fn what_maintenance_leaves_is_read() {
     let second = engine.back_up(&image);
     engine.forget(&first);
     let copied_bytes = engine.prune();
-    assert!(copied_bytes > 1 << 20, "{copied_bytes} bytes copied: the test proves nothing");
+    assert!(copied_bytes > 100_000, "{copied_bytes} bytes copied: the test proves nothing");
     engine.rotate_keys();
     content.truncate((8 << 20) + 5);
     fs::write(&image, &content).unwrap();
