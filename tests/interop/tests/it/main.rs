@@ -70,6 +70,9 @@ fn trees_come_back_with_all_that_a_file_system_keeps() {
     reader.verify();
 }
 
+/// Name and size of an image, and offset and length of what is no hole.
+type Image<'a> = (&'a str, u64, &'a [(u64, usize)]);
+
 #[test]
 fn volumes_of_odd_and_of_great_size_come_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,7 +84,7 @@ fn volumes_of_odd_and_of_great_size_come_back() {
         (300 * (64 << 20) - 4096, 4096 + 777),
         (17_179_869_184, 70_000),
     ];
-    let images: [(&str, u64, &[(u64, usize)]); 3] =
+    let images: [Image<'_>; 3] =
         [("great", 20_132_659_200 + 777, &islands), ("odd", 4097, &[(4096, 1)]), ("empty", 1 << 20, &[])];
     let mut snapshots = BTreeMap::new();
     for (name, size, islands) in images {
