@@ -187,7 +187,9 @@ fn a_session_that_missed_a_plan_gives_up() {
     let session = zombie.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
     // Packs of 1 MiB: the first is durable, and no segment names it yet.
     let chunks: Vec<_> = (0..20).map(|seed| noise(seed, 100_000)).collect();
-    chunks.iter().for_each(|chunk| drop(session.put_chunk(chunk, None).unwrap()));
+    for chunk in &chunks {
+        session.put_chunk(chunk, None).unwrap();
+    }
     session.pause_for_tests();
     std::thread::sleep(Duration::from_millis(2500));
     prune_until_done(&store);
