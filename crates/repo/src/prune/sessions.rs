@@ -249,9 +249,13 @@ mod tests {
     fn a_writer_answers_or_is_fenced() {
         let alive = session(SessionKind::Backup, 1);
         let silent = session(SessionKind::Backup, 61);
-        assert_eq!(decided(&[silent.clone()], 3), [Step::Settled], "it knew the plan when it began");
-        assert_eq!(decided(&[alive.clone()], 4), [Step::Wait]);
-        assert_eq!(decided(&[silent.clone()], 4), [Step::Fence(KEY)]);
+        assert_eq!(
+            decided(std::slice::from_ref(&silent), 3),
+            [Step::Settled],
+            "it knew the plan when it began"
+        );
+        assert_eq!(decided(std::slice::from_ref(&alive), 4), [Step::Wait]);
+        assert_eq!(decided(std::slice::from_ref(&silent), 4), [Step::Fence(KEY)]);
         assert_eq!(decided(&[SessionState { seen: vec![4], ..silent.clone() }], 4), [Step::Settled]);
         let both = [silent.clone(), SessionState { seen: vec![4], ..alive }];
         assert_eq!(
@@ -280,7 +284,7 @@ mod tests {
             assert_eq!(decided(&[session(kind, 59)], 4), [Step::Settled]);
             assert_eq!(decided(&[session(kind, 61)], 4), [Step::LetGo]);
             let early = SessionState { ready: None, ..session(kind, 59) };
-            assert_eq!(decided(&[early.clone()], 4), [Step::Wait]);
+            assert_eq!(decided(std::slice::from_ref(&early), 4), [Step::Wait]);
         }
     }
 }
