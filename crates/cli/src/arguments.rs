@@ -1,16 +1,19 @@
 //! What may stand on the command line.
 
 mod key;
+mod lock;
 
 pub use key::{
     AddKeyArguments, KeyArguments, KeyCommand, RecoveryKeyArguments, RemoveKeyArguments, RoleArgument,
 };
+pub use lock::{LockArguments, LockModeArgument};
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use longshore_repo::Anchor;
 
 use crate::rate::bytes_per_second;
 
@@ -71,6 +74,15 @@ pub struct GlobalArguments {
     /// newest first, each for a fifth of a second
     #[arg(long, global = true, env = "LONGSHORE_KEY_SLOT", hide_env_values = true, value_name = "ID")]
     pub key_slot: Option<String>,
+    /// Fail unless the store shows at least the state of this checkpoint, as `longshore checkpoint` printed it
+    #[arg(
+        long,
+        global = true,
+        env = "LONGSHORE_EXPECT_CHECKPOINT",
+        hide_env_values = true,
+        value_name = "NUMBER:DIGEST"
+    )]
+    pub expect_checkpoint: Option<Anchor>,
     /// Form of what is printed on stdout, and of errors
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: OutputForm,
@@ -157,6 +169,10 @@ pub enum Command {
     Forget(ForgetArguments),
     /// Give back the space of what no snapshot needs, while backups and restores go on
     Prune(PruneArguments),
+    /// Sign what is there now, and print how to recognise it later
+    Checkpoint,
+    /// Lock what the snapshots need against deletion, in a bucket with Object Lock
+    Lock(LockArguments),
     /// Keys of the repository: who may open it, and as what
     Key(KeyArguments),
     /// Show what differs between two snapshots of folders or of volumes
@@ -312,6 +328,9 @@ pub struct PruneArguments {
     /// Wait at most so long for backups that are still at work; what is left to do, the next prune does
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub wait: Duration,
+    /// In a bucket that keeps versions: how long what was deleted stays hidden before it is removed for good
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = parse_duration)]
+    pub keep_hidden: Duration,
     /// Say what would be deleted, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,

@@ -145,6 +145,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         | Reason::WrongKey
         | Reason::NoAuthority
         | Reason::RestorePointNotFound
+        | Reason::RepositoryRolledBack
         | Reason::RepositoryDamaged => Some(reason.advice()),
         _ => None,
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use longshore_job::Reason;
 use longshore_mover::MoverError;
-use longshore_repo::store::{self, OpenError, RateLimits, StoreSettings};
-use longshore_repo::{Credential, KdfCost, Repository, Secret, SlotKind, Unlock};
+use longshore_repo::store::{self, Bucket, OpenError, RateLimits, StoreSettings};
+use longshore_repo::{Anchor, Credential, KdfCost, Repository, Secret, SlotKind, Unlock};
 
 use crate::Failure;
 use crate::arguments::{CopyArguments, GlobalArguments};
@@ -28,12 +28,14 @@ pub struct Access {
     location: String,
     settings: StoreSettings,
     unlock: Unlock,
+    expected: Option<Anchor>,
 }
 
 impl Access {
     /// From what a mounted Secret holds.
     pub fn new(location: &str, settings: StoreSettings, unlock: impl Into<Unlock>) -> Self {
-        Self { location: normal_location(location), settings, unlock: unlock.into() }
+        let settings = settings.with_short_lived(longshore_repo::SHORT_LIVED);
+        Self { location: normal_location(location), settings, unlock: unlock.into(), expected: None }
     }
 
     /// From the command line and the environment.
@@ -57,7 +59,8 @@ impl Access {
             download_bytes_per_second: global.limit_download,
             ..RateLimits::NONE
         };
-        Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), unlock))
+        let access = Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), unlock);
+        Ok(Self { expected: global.expect_checkpoint, ..access })
     }
 
     /// The repository that is copied into.
@@ -79,7 +82,13 @@ impl Access {
 
     /// Opens the repository that is there.
     pub fn open(&self) -> Result<Repository, Failure> {
-        Repository::open(self.store()?, &self.unlock).map_err(|error| self.failed(error.into()))
+        let opened = Repository::open(self.store()?, &self.unlock).and_then(|repository| {
+            if let Some(anchor) = &self.expected {
+                repository.expect_checkpoint(anchor)?;
+            }
+            Ok(repository)
+        });
+        opened.map_err(|error| self.failed(error.into()))
     }
 
     /// Makes a repository where there is none.
@@ -95,19 +104,19 @@ impl Access {
         Ok(repository)
     }
 
+    /// The bucket that the repository is in, if it is one of S3: for its versions and locks.
+    pub fn bucket(&self) -> Result<Option<Bucket>, Failure> {
+        Bucket::open(&self.location, &self.settings).map_err(|error| open_failed(&error))
+    }
+
     fn store(&self) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
         if holds_credentials(&self.location) {
             // The address stands in messages and in the status of resources.
             let message = "the repository's address holds a user or password; give credentials apart from it";
             return Err(Failure::of(Reason::RepositoryAddressInvalid, message.to_owned()));
         }
-        let (store, _counters) = store::open(&self.location, &self.settings).map_err(|error| {
-            let reason = match &error {
-                OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
-                _ => Reason::SecretKeyMissing,
-            };
-            Failure::of(reason, chain(&error))
-        })?;
+        let (store, _counters) =
+            store::open(&self.location, &self.settings).map_err(|error| open_failed(&error))?;
         Ok(store)
     }
 
@@ -116,6 +125,14 @@ impl Access {
         failure.message = format!("repository {}: {}", self.location, failure.message);
         failure
     }
+}
+
+fn open_failed(error: &OpenError) -> Failure {
+    let reason = match error {
+        OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
+        _ => Reason::SecretKeyMissing,
+    };
+    Failure::of(reason, chain(error))
 }
 
 /// The store's variables of this process.

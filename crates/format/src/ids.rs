@@ -77,6 +77,10 @@ id!(
     SegmentId, 32, "index segment id"
 );
 id!(
+    /// BLAKE3 of all bytes of an object that has another name.
+    Digest, 32, "digest"
+);
+id!(
     /// The name of a key slot: 16 random bytes.
     SlotId, 16, "key slot id"
 );

@@ -5,6 +5,7 @@
 //! Must not know: encryption, stores, files, clocks. First type to read: [`node::Node`]; first module: [`names`].
 
 pub mod bytes;
+pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod header;
@@ -26,7 +27,7 @@ pub mod tree;
 
 pub use error::{Class, FormatError};
 pub use hint::{ChunkRef, Location, NodeRef, Place, Run};
-pub use ids::{ChunkId, NodeId, PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId};
+pub use ids::{ChunkId, Digest, NodeId, PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId};
 
 /// The version of the repository format that this build writes.
 pub const FORMAT_VERSION: u16 = 1;

@@ -23,6 +23,8 @@ pub const SESSIONS: &str = "sess/";
 pub const TOMBSTONES: &str = "forget/";
 /// Prefix of plans and their results.
 pub const PLANS: &str = "gc/";
+/// Prefix of checkpoints.
+pub const CHECKPOINTS: &str = "ckpt/";
 /// An object of no use but that prune can delete it on a full store.
 pub const RESERVE: &str = "reserve";
 
@@ -53,7 +55,7 @@ impl PackKind {
     }
 
     /// The prefix of all packs of the kind.
-    pub fn prefix(self) -> &'static str {
+    pub const fn prefix(self) -> &'static str {
         match self {
             Self::Data => "data/",
             Self::Meta => "meta/",
@@ -284,6 +286,17 @@ pub fn parse_plan(name: &str) -> Option<(u64, PlanObject)> {
         _ => return None,
     };
     (plan(number, object) == name).then_some((number, object))
+}
+
+/// The name of a checkpoint.
+pub fn checkpoint(number: u64) -> String {
+    format!("{CHECKPOINTS}{number:08}")
+}
+
+/// The number of the checkpoint that a name stands for, if it is one.
+pub fn parse_checkpoint(name: &str) -> Option<u64> {
+    let number = name.strip_prefix(CHECKPOINTS)?.parse().ok()?;
+    (checkpoint(number) == name).then_some(number)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use check::{again, exact, json, listed, node, same, text, trailer};
 use longshore_crypto::Keyset;
 use longshore_format::{
     PackId, RunId, SourceId,
+    checkpoint::Checkpoint,
     config::RepositoryConfig,
     header::RepositoryHeader,
     index::SegmentFooter,
@@ -65,6 +66,7 @@ pub const TARGETS: &[Target] = &[
     target("tombstone", |bytes| json(bytes, Tombstone::decode, Tombstone::encode)),
     target("plan", |bytes| json(bytes, Plan::decode, Plan::encode)),
     target("plan-result", |bytes| json(bytes, PlanResult::decode, PlanResult::encode)),
+    target("checkpoint", |bytes| json(bytes, Checkpoint::decode, Checkpoint::encode)),
     target("session-open", |bytes| json(bytes, SessionOpen::decode, SessionOpen::encode)),
     target("session-ready", |bytes| json(bytes, SessionReady::decode, SessionReady::encode)),
     target("session-seen", |bytes| json(bytes, SessionSeen::decode, SessionSeen::encode)),
@@ -83,6 +85,9 @@ pub const TARGETS: &[Target] = &[
     }),
     target("name-plan", |bytes| {
         text(bytes, names::parse_plan, |(number, object)| names::plan(*number, *object))
+    }),
+    target("name-checkpoint", |bytes| {
+        text(bytes, names::parse_checkpoint, |number| names::checkpoint(*number))
     }),
     target("id-pack", |bytes| text(bytes, |name| name.parse().ok(), PackId::to_string)),
     target("id-source", |bytes| text(bytes, |name| name.parse().ok(), SourceId::to_string)),

@@ -83,6 +83,8 @@ reasons! {
     SourceUnreadable => (1, false, "Look at the storage of the source; the message names the first unreadable places."),
     /// The target could not be written.
     TargetUnwritable => (1, false, "Look at the storage of the target; the message names what failed."),
+    /// The store shows an older state of the repository than there was.
+    RepositoryRolledBack => (1, false, "Find out who put the store back to an older state; do not restore from it unless you mean that state."),
     /// Stored data is damaged.
     RepositoryDamaged => (1, false, "Run `longshore check --read-data` and keep the bucket as it is."),
     /// The mover was told to stop, by an eviction or a deletion.

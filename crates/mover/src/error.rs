@@ -115,6 +115,7 @@ fn repository_reason(error: &RepoError) -> Reason {
         Repo::StoreUnsuitable => Reason::StoreUnsuitable,
         Repo::NotEmpty | Repo::AlreadyInitialised | Repo::Unsupported => Reason::RepositoryForeign,
         Repo::SnapshotNotFound | Repo::Forgotten => Reason::RestorePointNotFound,
+        Repo::RolledBack => Reason::RepositoryRolledBack,
         Repo::Fenced => Reason::Interrupted,
         _ if matches!(error, RepoError::WrongKind { .. }) => Reason::VolumeModeMismatch,
         Repo::Store(Store::AlreadyExists | Store::Permanent)

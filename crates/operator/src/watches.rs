@@ -19,7 +19,7 @@ use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent,
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::names::{ROLE, RUN_UID, Role, RunKind, belongs_to, has_role, run_of};
+use crate::names::{ROLE, RUN_UID, Role, RunKind, belongs_to, has_role, label, run_of};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::{Queued, is_waiting, is_working};
 
@@ -289,7 +289,8 @@ where
     store
 }
 
-/// A content wakes its run, itself if it is a keeper, the backups that wait for it, and the restore whose snapshot it holds.
+/// A content wakes its run, itself if it is a keeper, the keeper that waits for it to go, the backups that wait for it, and the
+/// restore whose snapshot it holds.
 fn spawn_contents(
     spawner: &Spawner,
     senders: &Senders,
@@ -297,17 +298,27 @@ fn spawn_contents(
 ) -> Store<VolumeSnapshotContent> {
     let senders = senders.clone();
     let api = Api::all(spawner.client.clone());
-    spawner.spawn("volumesnapshotcontents", api, any(), move |object: &VolumeSnapshotContent| {
+    // The watch needs the store that only its start returns.
+    let own: Arc<OnceLock<Store<VolumeSnapshotContent>>> = Arc::default();
+    let reader = own.clone();
+    let store = spawner.spawn("volumesnapshotcontents", api, any(), move |object: &VolumeSnapshotContent| {
         senders.wake_run(object);
         if has_role(&object.metadata, Role::Keeper) {
             senders.wake_keeper(object);
+        } else if let Some(uid) = label(&object.metadata, RUN_UID) {
+            let all = reader.get().map(keepers).unwrap_or_default();
+            let same_run = all.iter().filter(|keeper| belongs_to(&keeper.metadata, uid));
+            same_run.for_each(|keeper| senders.wake_keeper(keeper));
         }
         for backup in
             backups.state_filter(|backup| crate::slots::waits_for_content(backup, &object.name_any()))
         {
             let _closed = senders.backups.send(ObjectRef::from_obj(backup.as_ref())).is_err();
         }
-    })
+    });
+    // Set before the first content can be handled in any case that matters: a keeper is looked at when it is first seen.
+    let _already_set = own.set(store.clone());
+    store
 }
 
 fn spawn_protected(

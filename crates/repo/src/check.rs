@@ -119,6 +119,9 @@ impl Repository {
         self.check_keys(&mut |object, reason| report.problem(object, reason))?;
         let mut packs = PackTable::list(self, &mut report)?;
         self.check_records(&mut report)?;
+        for (object, reason) in self.hidden()? {
+            report.problem(object, reason);
+        }
         self.check_index(options, &mut packs, &mut report)?;
         self.check_snapshots(&mut packs, &mut report, progress)?;
         report.unindexed_packs = packs.unindexed();

@@ -32,6 +32,8 @@ pub enum Class {
     SnapshotNotFound,
     /// This process was paused so long that others went on without it; it may begin again.
     Fenced,
+    /// The store shows an older state than there was.
+    RolledBack,
     /// The run's snapshot was forgotten.
     Forgotten,
     /// The caller broke a rule of the interface.
@@ -57,6 +59,7 @@ impl Class {
             Self::StoreUnsuitable => "StoreUnsuitable",
             Self::SnapshotNotFound => "SnapshotNotFound",
             Self::Fenced => "Fenced",
+            Self::RolledBack => "RolledBack",
             Self::Forgotten => "Forgotten",
             Self::Misuse => "Misuse",
             Self::Machine => "Machine",
@@ -255,6 +258,25 @@ pub enum RepoError {
         #[source]
         source: Box<RepoError>,
     },
+    /// The store shows an older state of the repository than there was.
+    #[error("the store does not show the repository as it was at checkpoint {number}: {what}")]
+    RolledBack {
+        /// The checkpoint that was expected.
+        number: u64,
+        /// What is missing.
+        what: String,
+    },
+    /// The bucket's versions show deletions that nobody made who keeps to the protocol.
+    #[error(
+        "{count} objects that snapshots need were deleted by somebody else, {first} among them, and only their versions are \
+         left, which are not removed; `repair undelete` shows them again"
+    )]
+    HiddenObjects {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
     /// A snapshot of the other kind was given.
     #[error("the snapshot holds a {found}, not a {wanted}")]
     WrongKind {
@@ -329,6 +351,7 @@ impl RepoError {
             Self::NoAuthority => Class::NoAuthority,
             Self::Fenced | Self::Overtaken => Class::Fenced,
             Self::IndexIncomplete { .. } => Class::Corrupt,
+            Self::HiddenObjects { .. } | Self::RolledBack { .. } => Class::RolledBack,
             Self::Forgotten { .. } => Class::Forgotten,
             Self::Undecidable { source, .. } => source.class(),
             Self::WrongKind { .. } | Self::Misuse { .. } => Class::Misuse,

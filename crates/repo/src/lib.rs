@@ -13,6 +13,7 @@
 //! Kubernetes, files, devices, wall clocks (callers pass times), the process environment.
 
 mod check;
+mod checkpoint;
 mod diff;
 mod error;
 mod forget;
@@ -24,6 +25,7 @@ mod open;
 mod pack;
 mod parallel;
 mod plans;
+mod protection;
 mod prune;
 mod read;
 mod reading;
@@ -37,6 +39,7 @@ mod volume;
 mod walk;
 
 pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
+pub use checkpoint::{Anchor, AnchorError, Seen as SeenCheckpoint};
 pub use diff::{
     DiffTotals, Difference, EachDifference, EntryChange, EntryCounts, EntryDifference, RangeContent,
     RangeDifference,
@@ -59,6 +62,7 @@ pub use longshore_format::{
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
 pub use open::{Opened, Repository, RepositorySettings};
+pub use protection::{LockOptions, LockReport, ProtectionReport, RemovedVersions, Undeleted, undelete};
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;
@@ -67,6 +71,9 @@ pub use snapshots::Snapshot;
 pub use stats::{ObjectCount, RepositoryStats, SnapshotUsage, Usage};
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
 pub use volume::{VolumeReader, VolumeWriter};
+
+/// Prefix of the names of objects that live for the time of one run.
+pub const SHORT_LIVED: &str = longshore_format::names::SESSIONS;
 
 /// Name and version of this software, as it stands in records.
 pub(crate) const SOFTWARE: &str = concat!("longshore ", env!("CARGO_PKG_VERSION"));

@@ -99,6 +99,18 @@ pub(crate) fn classify(error: &Error) -> Class {
     SAYINGS.iter().find(|(_, words)| says(words)).map_or(Class::Permanent, |(class, _)| *class)
 }
 
+/// The class that words speak of: a code of S3, or the causes of a request that got no answer.
+pub(crate) fn of_words(text: &str) -> Class {
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(BUCKET_MISSING) {
+        return Class::BucketMissing;
+    }
+    if says(BAD_CREDENTIALS) {
+        return Class::BadCredentials;
+    }
+    SAYINGS.iter().find(|(_, words)| says(words)).map_or(Class::Permanent, |(class, _)| *class)
+}
+
 fn chain_text(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -2,7 +2,9 @@
 
 use crate::{Location, OpenError, StoreSettings, object::ObjectStoreAdapter};
 use object_store::{
-    Certificate, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
+    Certificate, ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder},
+    azure::MicrosoftAzureBuilder,
     gcp::GoogleCloudStorageBuilder,
 };
 use std::{sync::Arc, time::Duration};
@@ -20,7 +22,7 @@ pub(crate) fn build(
                 Some(endpoint) => format!("s3:{endpoint}/{bucket}/{prefix}"),
                 None => format!("s3://{bucket}/{prefix}"),
             };
-            (store, prefix, description)
+            (Arc::new(store), prefix, description)
         }
         Location::Google { bucket, prefix } => {
             (google(bucket, settings)?, prefix, format!("gs://{bucket}/{prefix}"))
@@ -32,14 +34,20 @@ pub(crate) fn build(
     Ok(Some(ObjectStoreAdapter::new(inner, prefix, description)))
 }
 
-fn s3(
+/// The endpoint to speak to; none means that of AWS.
+pub(crate) fn s3_endpoint(of_location: Option<&str>, settings: &StoreSettings) -> Option<String> {
+    let from_variables =
+        || settings.variable("AWS_ENDPOINT_URL_S3").or_else(|| settings.variable("AWS_ENDPOINT_URL"));
+    of_location.or_else(from_variables).map(|text| text.trim_end_matches('/').to_owned())
+}
+
+/// The backend for a bucket, and its endpoint.
+pub(crate) fn s3(
     endpoint: Option<&str>,
     bucket: &str,
     settings: &StoreSettings,
-) -> Result<(Arc<dyn ObjectStore>, Option<String>), OpenError> {
-    let from_variables =
-        || settings.variable("AWS_ENDPOINT_URL_S3").or_else(|| settings.variable("AWS_ENDPOINT_URL"));
-    let endpoint = endpoint.or_else(from_variables).map(|text| text.trim_end_matches('/').to_owned());
+) -> Result<(AmazonS3, Option<String>), OpenError> {
+    let endpoint = s3_endpoint(endpoint, settings);
     let plain_http = is_plain_http(endpoint.as_deref());
     let mut builder = AmazonS3Builder::new().with_region("us-east-1").with_retry(no_retries());
     for (name, value) in settings.variables() {
@@ -64,7 +72,7 @@ fn s3(
         builder = builder.with_unsigned_payload(true);
     }
     let store = builder.build().map_err(|source| OpenError::Settings { source })?;
-    Ok((Arc::new(store), endpoint))
+    Ok((store, endpoint))
 }
 
 fn google(bucket: &str, settings: &StoreSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
@@ -111,20 +119,24 @@ fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
 }
 
+/// The certificates to trust beside those of the system (PEM).
+pub(crate) fn ca_bundle(settings: &StoreSettings) -> Result<Option<Vec<u8>>, OpenError> {
+    match (settings.ca_pem(), settings.variable("AWS_CA_BUNDLE")) {
+        (Some(pem), _) => Ok(Some(pem.to_vec())),
+        (None, Some(path)) => std::fs::read(path)
+            .map(Some)
+            .map_err(|source| OpenError::CaBundle { path: path.to_owned(), source }),
+        (None, None) => Ok(None),
+    }
+}
+
 fn client_options(settings: &StoreSettings, plain_http: bool) -> Result<ClientOptions, OpenError> {
     let mut options = ClientOptions::new()
         .with_allow_http(plain_http)
         .with_connect_timeout(Duration::from_secs(10))
         // `DeadlineStore` knows better how long a request of this length may last.
         .with_timeout_disabled();
-    let bundle = match (settings.ca_pem(), settings.variable("AWS_CA_BUNDLE")) {
-        (Some(pem), _) => Some(pem.to_vec()),
-        (None, Some(path)) => Some(
-            std::fs::read(path).map_err(|source| OpenError::CaBundle { path: path.to_owned(), source })?,
-        ),
-        (None, None) => None,
-    };
-    if let Some(pem) = bundle {
+    if let Some(pem) = ca_bundle(settings)? {
         let certificates =
             Certificate::from_pem_bundle(&pem).map_err(|source| OpenError::Settings { source })?;
         for certificate in certificates {

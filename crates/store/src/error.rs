@@ -65,6 +65,8 @@ pub enum Operation {
     Delete,
     /// Listing.
     List,
+    /// Asking for versions and locks of a bucket or an object, or changing them.
+    Protection,
 }
 
 impl std::fmt::Display for Operation {
@@ -75,6 +77,7 @@ impl std::fmt::Display for Operation {
             Self::Info => "looking for",
             Self::Delete => "deleting",
             Self::List => "listing",
+            Self::Protection => "asking for or changing the lock of",
         })
     }
 }

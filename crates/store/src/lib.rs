@@ -1,10 +1,12 @@
 //! The only door to object storage.
 //!
 //! Owns the [`Store`] trait with its guarantees, its implementations over `object_store` (folder, S3, GCS, Azure, memory)
-//! and its decorators (retry, rate, adaptive concurrency, deadline, refresh of credentials, metrics), and [`probe`]. Must not know: what the bytes mean, keys, the process environment.
+//! and its decorators (retry, rate, adaptive concurrency, deadline, refresh of credentials, metrics), [`probe`],
+//! and the [`Bucket`] with its versions and locks. Must not know: what the bytes mean, keys, the process environment.
 //! First type to read: [`Store`]; to get one: [`open`].
 
 mod adaptive;
+mod bucket;
 mod classify;
 mod cloud;
 mod deadline;
@@ -20,6 +22,10 @@ mod refresh;
 mod retry;
 
 pub use adaptive::{AdaptiveStore, Concurrency};
+pub use bucket::{
+    Bucket, DefaultRetention, LockMode, ObjectLock, Protection, Retention, ShortLivedStore, Version,
+    Versioning,
+};
 pub use deadline::{DeadlineStore, Deadlines};
 pub use error::{Class, Operation, StoreError};
 pub use folder::FolderStore;

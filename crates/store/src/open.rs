@@ -1,7 +1,7 @@
 use crate::{
-    AdaptiveStore, Class, Concurrency, DeadlineStore, Deadlines, Location, LocationError, MetricsStore,
-    RateLimits, RateStore, RefreshStore, RetryPolicy, RetryStore, Store, StoreCounters, cloud,
-    folder::FolderStore, object::ObjectStoreAdapter,
+    AdaptiveStore, Bucket, Class, Concurrency, DeadlineStore, Deadlines, Location, LocationError,
+    MetricsStore, RateLimits, RateStore, RefreshStore, RetryPolicy, RetryStore, ShortLivedStore, Store,
+    StoreCounters, cloud, folder::FolderStore, object::ObjectStoreAdapter,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use thiserror::Error;
@@ -15,6 +15,7 @@ pub struct StoreSettings {
     variables: BTreeMap<String, String>,
     refresh: Option<Arc<Refresh>>,
     ca_pem: Option<Vec<u8>>,
+    short_lived: Option<String>,
     flow: Flow,
 }
 
@@ -51,7 +52,7 @@ impl fmt::Debug for StoreSettings {
 impl StoreSettings {
     /// Settings from variables by their usual names: `AWS_*`, `GOOGLE_*`, `AZURE_*`.
     pub fn new(variables: BTreeMap<String, String>) -> Self {
-        Self { variables, refresh: None, ca_pem: None, flow: Flow::STANDARD }
+        Self { variables, refresh: None, ca_pem: None, short_lived: None, flow: Flow::STANDARD }
     }
 
     /// Asks for the variables again when the store refuses credentials that it accepted before: for those whose owner
@@ -67,6 +68,13 @@ impl StoreSettings {
     /// Trusts these certificates (PEM) too.
     pub fn with_ca_pem(mut self, pem: Vec<u8>) -> Self {
         self.ca_pem = Some(pem);
+        self
+    }
+
+    /// Says that objects under a prefix live for the time of one run, so that no bucket locks them for longer: see
+    /// [`ShortLivedStore`].
+    pub fn with_short_lived(mut self, prefix: &str) -> Self {
+        self.short_lived = Some(prefix.to_owned());
         self
     }
 
@@ -121,6 +129,13 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// The client for the bucket's locks and versions cannot be made.
+    #[error("the settings of the store's TLS are not usable")]
+    Client {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The settings contradict each other or are malformed.
     #[error("the settings of the store are not usable")]
     Settings {
@@ -164,6 +179,13 @@ fn backend(location: &Location, settings: &StoreSettings) -> Result<Arc<dyn Stor
         // A request to a folder cannot be given up: its thread would go on.
         (Location::Folder(path), None) => return Ok(Arc::new(FolderStore::new(path.clone()))),
         (_, None) => return Err(OpenError::Location { source: LocationError::Empty }),
+    };
+    let store: Arc<dyn Store> = match (location, &settings.short_lived) {
+        (Location::S3 { endpoint, bucket, prefix }, Some(short_lived)) => {
+            let bucket = Bucket::at(endpoint.as_deref(), bucket, prefix, settings)?;
+            Arc::new(ShortLivedStore::new(store, bucket, short_lived.clone()))
+        }
+        _ => store,
     };
     Ok(Arc::new(DeadlineStore::new(store, settings.flow.deadlines)))
 }

@@ -1,5 +1,7 @@
 //! A real MinIO on loopback, in the clear or with TLS, for as long as a test needs it.
 
+mod admin;
+
 use crate::server::Server;
 use anyhow::Result;
 use longshore_lab::{Paths, Silent, gobuild};

@@ -6,6 +6,7 @@ use longshore_repo::{CheckOptions, CheckProgress, CheckReport};
 use serde::Serialize;
 
 use crate::arguments::{CheckArguments, GlobalArguments};
+use crate::commands::protection::Protection;
 use crate::output::bytes;
 use crate::progress::{Sink, Watcher};
 use crate::settings::Access;
@@ -24,6 +25,8 @@ struct Report {
     sound: bool,
     problems: Vec<Problem>,
     problems_more: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protection: Option<Protection>,
 }
 
 #[derive(Serialize)]
@@ -33,7 +36,8 @@ struct Problem {
 }
 
 pub fn run(global: &GlobalArguments, verb: &CheckArguments) -> Result<u8, Failure> {
-    let repository = Access::from(global)?.open()?;
+    let access = Access::from(global)?;
+    let repository = access.open()?;
     let control = super::backup::watch()?;
     let found = {
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
@@ -41,7 +45,8 @@ pub fn run(global: &GlobalArguments, verb: &CheckArguments) -> Result<u8, Failur
         repository.check(&options, &mut |progress| show(&control, progress)).map_err(MoverError::from)?
     };
     let sound = found.is_sound();
-    let report = Report::from(found);
+    let protection = Protection::of(&repository, access.bucket()?.as_ref())?;
+    let report = Report { protection, ..Report::from(found) };
     output::print(global.output, "Check", &report, |out| {
         for problem in &report.problems {
             writeln!(out, "{}: {}", problem.object, problem.reason)?;
@@ -55,7 +60,11 @@ pub fn run(global: &GlobalArguments, verb: &CheckArguments) -> Result<u8, Failur
             bytes(report.pack_bytes),
             bytes(report.read_bytes),
             if sound { "no problems" } else { "DAMAGED" }
-        )
+        )?;
+        match &report.protection {
+            Some(protection) => writeln!(out, "against deletion: {}", protection.sentence()),
+            None => Ok(()),
+        }
     })?;
     if sound {
         return Ok(0);
@@ -92,6 +101,7 @@ impl From<CheckReport> for Report {
                 .map(|problem| Problem { object: problem.object, reason: problem.reason })
                 .collect(),
             problems_more: found.problems_more,
+            protection: None,
         }
     }
 }

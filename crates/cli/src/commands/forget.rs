@@ -18,6 +18,9 @@ struct Done {
     kept: Vec<Kept>,
     forgotten: Vec<SnapshotView>,
     prune: Option<prune::Report>,
+    /// Made unless prune makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -41,11 +44,17 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
         true => Some(prune::execute(global, &repository, &PruneOptions::default())?),
         false => None,
     };
+    // Without one, the store could show what was forgotten again.
+    let checkpoint = match prune.is_none() && !verb.dry_run && forgotten.clone().next().is_some() {
+        true => Some(repository.checkpoint().map_err(MoverError::from)?.to_string()),
+        false => None,
+    };
     let done = Done {
         dry_run: verb.dry_run,
         kept: decisions.iter().filter(|decision| !decision.keep.is_empty()).map(Kept::from).collect(),
         forgotten: forgotten.map(|decision| SnapshotView::from(&decision.snapshot)).collect(),
         prune,
+        checkpoint,
     };
     output::print(global.output, "Forget", &done, |out| {
         let rows: Vec<Vec<String>> = decisions.iter().map(row).collect();
@@ -60,7 +69,8 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
             Some(report) => report.write(out),
             None if done.forgotten.is_empty() || verb.dry_run => Ok(()),
             None => writeln!(out, "`longshore prune` gives the space back"),
-        }
+        }?;
+        done.checkpoint.iter().try_for_each(|checkpoint| writeln!(out, "checkpoint {checkpoint}"))
     })?;
     Ok(0)
 }

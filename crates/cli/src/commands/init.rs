@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::arguments::GlobalArguments;
+use crate::commands::protection::Protection;
 use crate::settings::Access;
 use crate::{Failure, output};
 
@@ -11,18 +12,27 @@ use crate::{Failure, output};
 struct Made {
     repository: String,
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protection: Option<Protection>,
 }
 
 pub fn run(global: &GlobalArguments) -> Result<u8, Failure> {
     let access = Access::from(global)?;
     let repository = access.init()?;
-    let made = Made { repository: access.location().to_owned(), id: repository.id().to_string() };
+    let made = Made {
+        repository: access.location().to_owned(),
+        id: repository.id().to_string(),
+        protection: Protection::of(&repository, access.bucket()?.as_ref())?,
+    };
     output::print(global.output, "Repository", &made, |out| {
         writeln!(out, "{}", made.id)?;
         eprintln!(
             "made a repository at {}; without its password nobody can read it, keep it safe",
             made.repository
         );
+        if let Some(protection) = &made.protection {
+            eprintln!("against deletion: {}", protection.sentence());
+        }
         Ok(())
     })?;
     Ok(0)

@@ -2,12 +2,15 @@
 
 mod backup;
 mod check;
+mod checkpoint;
 mod copy;
 mod diff;
 mod forget;
 mod init;
 mod key;
+mod lock;
 mod ls;
+mod protection;
 mod prune;
 mod restore;
 mod snapshots;
@@ -36,6 +39,8 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(verb) => check::run(&global, &verb),
         Command::Forget(verb) => forget::run(&global, &verb),
         Command::Prune(verb) => prune::run(&global, &verb),
+        Command::Checkpoint => checkpoint::run(&global),
+        Command::Lock(verb) => lock::run(&global, &verb),
         Command::Key(verb) => key::run(&global, &verb),
         Command::Diff(verb) => diff::run(&global, &verb),
         Command::Stats(verb) => stats::run(&global, &verb),

@@ -1,10 +1,15 @@
 //! `longshore prune`
 
 use std::io::Write;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use longshore_job::Stage;
 use longshore_mover::{Control, MoverError};
-use longshore_repo::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage, Repository};
+use longshore_repo::store::Class;
+use longshore_repo::{
+    PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage, RepoError, Repository,
+};
 use serde::Serialize;
 
 use crate::arguments::{GlobalArguments, PruneArguments};
@@ -36,10 +41,24 @@ pub struct Report {
     waiting_sessions: usize,
     spared_packs: u64,
     given_up_sessions: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<Versions>,
+}
+
+/// What was removed of a bucket that keeps versions.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Versions {
+    removed: u64,
+    removed_bytes: u64,
+    locked: u64,
 }
 
 pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failure> {
-    let repository = Access::from(global)?.open()?;
+    let access = Access::from(global)?;
+    let repository = access.open()?;
     let policy = PrunePolicy { max_unused_percent: verb.max_unused, max_copy_bytes: verb.max_copy };
     let options = PruneOptions { policy, patience: verb.wait };
     let report = if verb.dry_run {
@@ -48,7 +67,8 @@ pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failur
         let estimate = repository.plan_prune(&options, &mut |stage| show(&control, stage));
         Report { dry_run: true, ..Report::from(&estimate.map_err(MoverError::from)?) }
     } else {
-        execute(global, &repository, &options)?
+        let report = execute(global, &repository, &options)?;
+        Report { versions: remove_hidden(&access, &repository, verb.keep_hidden)?, ..report }
     };
     output::print(global.output, "Prune", &report, |out| report.write(out))?;
     Ok(0)
@@ -80,7 +100,34 @@ pub(super) fn execute(
             show(&control, stage);
         })
         .map_err(MoverError::from)?;
-    Ok(Report::from(&report))
+    let checkpoint = repository.checkpoint().map_err(MoverError::from)?;
+    Ok(Report { checkpoint: Some(checkpoint.to_string()), ..Report::from(&report) })
+}
+
+/// In a bucket that keeps versions, what was deleted is only hidden; this gives its space back.
+fn remove_hidden(
+    access: &Access,
+    repository: &Repository,
+    keep: Duration,
+) -> Result<Option<Versions>, Failure> {
+    let Some(bucket) = access.bucket()? else { return Ok(None) };
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    let before = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+    match repository.remove_hidden(&bucket, before) {
+        Ok(removed) => Ok(Some(Versions {
+            removed: removed.versions,
+            removed_bytes: removed.bytes,
+            locked: removed.locked,
+        })),
+        // Stores that only speak like S3, and credentials without this right: what is hidden stays hidden.
+        Err(RepoError::Store { source })
+            if matches!(source.class(), Class::AccessDenied | Class::Permanent) =>
+        {
+            tracing::info!(error = %source, "the bucket's versions cannot be looked at; what is hidden there stays");
+            Ok(None)
+        }
+        Err(error) => Err(MoverError::from(error).into()),
+    }
 }
 
 fn show(control: &Control, stage: PruneStage) {
@@ -124,7 +171,20 @@ impl Report {
             self.deleted_packs,
             self.deleted_objects,
             bytes(self.freed_bytes)
-        )
+        )?;
+        if let Some(checkpoint) = &self.checkpoint {
+            writeln!(out, "checkpoint {checkpoint}")?;
+        }
+        match &self.versions {
+            Some(versions) if versions.removed > 0 || versions.locked > 0 => writeln!(
+                out,
+                "{} hidden versions of {} removed for good, {} are still locked",
+                versions.removed,
+                bytes(versions.removed_bytes),
+                versions.locked
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

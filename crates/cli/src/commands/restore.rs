@@ -27,6 +27,7 @@ pub fn run(global: &GlobalArguments, verb: &RestoreArguments) -> Result<u8, Fail
     if snapshot.record.incomplete {
         eprintln!("longshore: this snapshot is incomplete: some files could not be read when it was made");
     }
+    say_checkpoint(&repository)?;
     let options = RestoreOptions {
         tree: TreeRestoreOptions { delete_others: verb.delete },
         target: TargetOptions {
@@ -55,6 +56,18 @@ pub fn run(global: &GlobalArguments, verb: &RestoreArguments) -> Result<u8, Fail
     };
     output::print(global.output, "Restore", &done, |_| Ok(()))?;
     Ok(0)
+}
+
+/// What the store cannot have hidden. Who knows a later checkpoint learns here that it has.
+fn say_checkpoint(repository: &Repository) -> Result<(), Failure> {
+    match repository.newest_checkpoint().map_err(MoverError::from)? {
+        Some(seen) => eprintln!(
+            "the newest checkpoint is {} of {}, {} snapshots",
+            seen.anchor.number, seen.created_at, seen.snapshots
+        ),
+        None => eprintln!("there is no checkpoint yet; forget, prune and `longshore checkpoint` make one"),
+    }
+    Ok(())
 }
 
 /// Finds a snapshot by id, unique prefix or `latest`.

@@ -201,6 +201,26 @@ fn every_refusal_has_its_reason() {
     assert!(message.contains("RESTIC_PASSWORD"), "{message}");
 }
 
+/// Velero and OADP know the password's key of the Secret alone, so a mover's key file stands in its place.
+#[test]
+fn a_movers_key_file_takes_the_passwords_place_in_the_secret() {
+    let pod = Pod::new();
+    let (volume, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    image(&volume, 1 << 20, &[(0, 1000)]);
+    let key = pod.sandbox.path("mover.key");
+    pod.sandbox.ok(&["init"]);
+    pod.sandbox.ok(&["key", "add", "--new-key-file", key.to_str().unwrap()]);
+    fs::copy(&key, pod.sandbox.path("secret/RESTIC_PASSWORD")).unwrap();
+    pod.backup(&volume, VolumeMode::Block, RUN);
+    pod.restore(&target, VolumeMode::Block, RUN);
+    assert_same_bytes(&volume, &target);
+    let text = fs::read_to_string(&key).unwrap();
+    let typed = text.replacen("lskey1", "lskey1q", 1);
+    fs::write(pod.sandbox.path("secret/RESTIC_PASSWORD"), &typed).unwrap();
+    let (_, reason, message) = pod.fails(&volume, restore(VolumeMode::Block, RUN, &[]), "shop");
+    assert!(reason == Reason::WrongKey && !message.contains(&text[6..20]), "{message}");
+}
+
 #[test]
 fn an_allowed_namespace_may_restore_and_a_missing_document_is_said() {
     let pod = Pod::new();

@@ -1,6 +1,7 @@
 use crate::golden;
 use longshore_format::{
-    Class, FormatError, NodeId, PackId, Place, RunId, SegmentId, SourceId,
+    Class, Digest, FormatError, NodeId, PackId, Place, RunId, SegmentId, SourceId,
+    checkpoint::{CHECKPOINTS_BEFORE_MAX, Checkpoint, EarlierCheckpoint, SeenSnapshot},
     names::PackKind,
     prune::{CONDEMNED_MAX, Fence, Plan, PlanResult, Tombstone},
     session::{
@@ -81,6 +82,22 @@ fn what_deletion_leaves_never_moves() {
         forgotten: vec![key()],
     };
     pinned("result.json", &result, PlanResult::encode, PlanResult::decode);
+}
+
+#[test]
+fn checkpoints_never_move() {
+    let checkpoint = Checkpoint {
+        number: 12,
+        created_at: "2026-11-25T00:00:00Z".parse().unwrap(),
+        before: vec![EarlierCheckpoint { number: 11, digest: Digest([1; 32]) }],
+        keyset_revision: 3,
+        plan: 4,
+        snapshots: vec![SeenSnapshot { key: key(), digest: Digest([2; 32]) }],
+    };
+    pinned("checkpoint.json", &checkpoint, Checkpoint::encode, Checkpoint::decode);
+    let before = vec![checkpoint.before[0]; CHECKPOINTS_BEFORE_MAX + 1];
+    let long = Checkpoint { before, ..checkpoint }.encode().unwrap();
+    assert!(matches!(Checkpoint::decode(&long), Err(FormatError::Limit { .. })));
 }
 
 #[test]

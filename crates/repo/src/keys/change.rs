@@ -82,6 +82,9 @@ impl Repository {
             if !create_or_found(&self.io, &names::keyset(self.id(), current.next), &bytes)? {
                 continue;
             }
+            if let Some(id) = change.remove {
+                self.delete_slot(id);
+            }
             if change.rotate {
                 self.seal_config_anew(next.clone())?;
             }
@@ -94,6 +97,16 @@ impl Repository {
             });
         }
         Err(RepoError::KeysBusy)
+    }
+
+    /// Deletes the object of a slot that nothing is sealed to any more, so that the password that opened it opens nothing of
+    /// the past either, unless somebody kept a copy. A store that refuses (a lock, a credential without this right) changes
+    /// nothing about the removal.
+    fn delete_slot(&self, id: SlotId) {
+        let name = names::key_slot(self.id(), id);
+        if let Err(error) = self.io.delete(&name) {
+            tracing::warn!(object = name, %error, "the slot of a removed key stays in the store");
+        }
     }
 
     /// The configuration in force, sealed in the new epoch and signed by the new maintenance key, so that nobody who holds the
@@ -118,7 +131,7 @@ impl Repository {
 /// Whether the change may be made to what is in force now.
 fn check(current: &Loaded, change: &KeyChange) -> Result<(), RepoError> {
     if !current.keyset.can_maintain() {
-        return Err(longshore_crypto::CryptoError::NoAuthority { what: "change of keys" }.into());
+        return Err(RepoError::NoAuthority);
     }
     let slots = current.keyset.slots();
     if let Some(id) = change.remove

@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking, like tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod checkpoint;
 mod crash;
 mod diff;
 mod forgery;
@@ -11,8 +12,10 @@ mod hostile;
 mod index;
 mod init;
 mod keys;
+mod locked;
 mod minio;
 mod prune;
+mod roles;
 mod runs;
 mod scale;
 mod stats;

@@ -1,0 +1,99 @@
+//! What a bucket does against deletion, for `init`, `check` and `prune`.
+
+use longshore_mover::MoverError;
+use longshore_repo::store::{Bucket, Class, LockMode, Versioning};
+use longshore_repo::{ProtectionReport, RepoError, Repository};
+use serde::Serialize;
+
+use crate::Failure;
+
+/// How long data is protected, as `-o json` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Protection {
+    versioning: &'static str,
+    object_lock: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_days: Option<u32>,
+    objects: u64,
+    unlocked: u64,
+    governed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked_until: Option<jiff::Timestamp>,
+}
+
+impl Protection {
+    /// Of everything that the snapshots need. None where the store has no such thing, or does not tell these credentials.
+    pub fn of(repository: &Repository, bucket: Option<&Bucket>) -> Result<Option<Self>, Failure> {
+        let Some(bucket) = bucket else { return Ok(None) };
+        match repository.protection(bucket) {
+            Ok(report) => Ok(Some(Self::from(&report))),
+            Err(RepoError::Store { source })
+                if matches!(source.class(), Class::AccessDenied | Class::Permanent) =>
+            {
+                tracing::info!(error = %source, "the bucket does not say how its objects are protected");
+                Ok(None)
+            }
+            // Damage that keeps it from being known what is needed is reported by the check itself.
+            Err(RepoError::Undecidable { .. }) => Ok(None),
+            Err(error) => Err(MoverError::from(error).into()),
+        }
+    }
+
+    /// One sentence.
+    pub fn sentence(&self) -> String {
+        match (self.object_lock, self.versioning) {
+            (false, "on") => {
+                "not locked; the bucket keeps versions, so that a deletion can be taken back".to_owned()
+            }
+            (false, _) => {
+                "not protected: who may delete objects of the bucket can delete the backups".to_owned()
+            }
+            (true, _) => match self.locked_until {
+                Some(until) => {
+                    let governed = match self.governed {
+                        0 => String::new(),
+                        count => format!(", {count} of them only against who may not bypass governance"),
+                    };
+                    format!(
+                        "all {} objects that snapshots need are locked until {until}{governed}",
+                        self.objects
+                    )
+                }
+                None => format!(
+                    "{} of {} objects that snapshots need are not locked; `longshore lock` locks them",
+                    self.unlocked, self.objects
+                ),
+            },
+        }
+    }
+}
+
+impl From<&ProtectionReport> for Protection {
+    fn from(report: &ProtectionReport) -> Self {
+        let default = report.bucket.lock.and_then(|lock| lock.default);
+        Self {
+            versioning: match report.bucket.versioning {
+                Versioning::Off => "off",
+                Versioning::Suspended => "suspended",
+                Versioning::On => "on",
+            },
+            object_lock: report.bucket.lock.is_some(),
+            default_mode: default.map(|default| mode(default.mode)),
+            default_days: default.map(|default| default.days),
+            objects: report.objects,
+            unlocked: report.unlocked,
+            governed: report.governed,
+            locked_until: report.until,
+        }
+    }
+}
+
+fn mode(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::Governance => "governance",
+        LockMode::Compliance => "compliance",
+    }
+}
