@@ -2,11 +2,13 @@
 
 mod key;
 mod lock;
+mod repair;
 
 pub use key::{
     AddKeyArguments, KeyArguments, KeyCommand, RecoveryKeyArguments, RemoveKeyArguments, RoleArgument,
 };
 pub use lock::{LockArguments, LockModeArgument};
+pub use repair::{RepairArguments, RepairCommand, UndeleteArguments};
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -173,6 +175,8 @@ pub enum Command {
     Checkpoint,
     /// Lock what the snapshots need against deletion, in a bucket with Object Lock
     Lock(LockArguments),
+    /// Save what can be saved of a repository that was damaged
+    Repair(RepairArguments),
     /// Keys of the repository: who may open it, and as what
     Key(KeyArguments),
     /// Show what differs between two snapshots of folders or of volumes

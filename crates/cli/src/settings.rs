@@ -23,19 +23,16 @@ const STORE_VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 /// The longest password file that is read.
 const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 
-/// A repository's address and key.
-pub struct Access {
+/// Where a repository is, and how to get there.
+pub struct Place {
     location: String,
     settings: StoreSettings,
-    unlock: Unlock,
-    expected: Option<Anchor>,
 }
 
-impl Access {
-    /// From what a mounted Secret holds.
-    pub fn new(location: &str, settings: StoreSettings, unlock: impl Into<Unlock>) -> Self {
+impl Place {
+    fn new(location: &str, settings: StoreSettings) -> Self {
         let settings = settings.with_short_lived(longshore_repo::SHORT_LIVED);
-        Self { location: normal_location(location), settings, unlock: unlock.into(), expected: None }
+        Self { location: normal_location(location), settings }
     }
 
     /// From the command line and the environment.
@@ -43,6 +40,48 @@ impl Access {
         let Some(location) = global.repo.as_deref().filter(|location| !location.is_empty()) else {
             return Err(Failure::usage("no repository: give --repo or set LONGSHORE_REPOSITORY"));
         };
+        let limits = RateLimits {
+            upload_bytes_per_second: global.limit_upload,
+            download_bytes_per_second: global.limit_download,
+            ..RateLimits::NONE
+        };
+        Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits)))
+    }
+
+    /// The bucket, if it is one of S3: for its versions and locks.
+    pub fn bucket(&self) -> Result<Option<Bucket>, Failure> {
+        Bucket::open(&self.location, &self.settings).map_err(|error| open_failed(&error))
+    }
+
+    /// The store.
+    pub fn store(&self) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
+        if holds_credentials(&self.location) {
+            // The address stands in messages and in the status of resources.
+            let message = "the repository's address holds a user or password; give credentials apart from it";
+            return Err(Failure::of(Reason::RepositoryAddressInvalid, message.to_owned()));
+        }
+        let (store, _counters) =
+            store::open(&self.location, &self.settings).map_err(|error| open_failed(&error))?;
+        Ok(store)
+    }
+}
+
+/// A repository's place and key.
+pub struct Access {
+    place: Place,
+    unlock: Unlock,
+    expected: Option<Anchor>,
+}
+
+impl Access {
+    /// From what a mounted Secret holds.
+    pub fn new(location: &str, settings: StoreSettings, unlock: impl Into<Unlock>) -> Self {
+        Self { place: Place::new(location, settings), unlock: unlock.into(), expected: None }
+    }
+
+    /// From the command line and the environment.
+    pub fn from(global: &GlobalArguments) -> Result<Self, Failure> {
+        let place = Place::from(global)?;
         let credential = match &global.key_file {
             Some(file) => key_file(file)?,
             None => password(
@@ -54,13 +93,7 @@ impl Access {
         };
         let unlock =
             Unlock { credential, slot: global.key_slot.as_ref().map(|slot| slot.to_ascii_lowercase()) };
-        let limits = RateLimits {
-            upload_bytes_per_second: global.limit_upload,
-            download_bytes_per_second: global.limit_download,
-            ..RateLimits::NONE
-        };
-        let access = Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), unlock);
-        Ok(Self { expected: global.expect_checkpoint, ..access })
+        Ok(Self { place, unlock, expected: global.expect_checkpoint })
     }
 
     /// The repository that is copied into.
@@ -77,12 +110,17 @@ impl Access {
 
     /// Where the repository is, as the user wrote it.
     pub fn location(&self) -> &str {
-        &self.location
+        &self.place.location
+    }
+
+    /// The bucket that the repository is in, if it is one of S3.
+    pub fn bucket(&self) -> Result<Option<Bucket>, Failure> {
+        self.place.bucket()
     }
 
     /// Opens the repository that is there.
     pub fn open(&self) -> Result<Repository, Failure> {
-        let opened = Repository::open(self.store()?, &self.unlock).and_then(|repository| {
+        let opened = Repository::open(self.place.store()?, &self.unlock).and_then(|repository| {
             if let Some(anchor) = &self.expected {
                 repository.expect_checkpoint(anchor)?;
             }
@@ -93,36 +131,21 @@ impl Access {
 
     /// Makes a repository where there is none.
     pub fn init(&self) -> Result<Repository, Failure> {
-        Repository::init(self.store()?, &self.unlock, KdfCost::STANDARD)
+        Repository::init(self.place.store()?, &self.unlock, KdfCost::STANDARD)
             .map_err(|error| self.failed(error.into()))
     }
 
     /// Opens the repository that is there, or makes one if the place is empty.
     pub fn open_or_init(&self) -> Result<Repository, Failure> {
-        let (repository, _) = Repository::open_or_init_empty(self.store()?, &self.unlock, KdfCost::STANDARD)
-            .map_err(|error| self.failed(error.into()))?;
+        let (repository, _) =
+            Repository::open_or_init_empty(self.place.store()?, &self.unlock, KdfCost::STANDARD)
+                .map_err(|error| self.failed(error.into()))?;
         Ok(repository)
-    }
-
-    /// The bucket that the repository is in, if it is one of S3: for its versions and locks.
-    pub fn bucket(&self) -> Result<Option<Bucket>, Failure> {
-        Bucket::open(&self.location, &self.settings).map_err(|error| open_failed(&error))
-    }
-
-    fn store(&self) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
-        if holds_credentials(&self.location) {
-            // The address stands in messages and in the status of resources.
-            let message = "the repository's address holds a user or password; give credentials apart from it";
-            return Err(Failure::of(Reason::RepositoryAddressInvalid, message.to_owned()));
-        }
-        let (store, _counters) =
-            store::open(&self.location, &self.settings).map_err(|error| open_failed(&error))?;
-        Ok(store)
     }
 
     fn failed(&self, error: MoverError) -> Failure {
         let mut failure = Failure::from(error);
-        failure.message = format!("repository {}: {}", self.location, failure.message);
+        failure.message = format!("repository {}: {}", self.place.location, failure.message);
         failure
     }
 }

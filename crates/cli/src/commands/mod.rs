@@ -12,6 +12,7 @@ mod lock;
 mod ls;
 mod protection;
 mod prune;
+mod repair;
 mod restore;
 mod snapshots;
 mod stats;
@@ -41,6 +42,7 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Prune(verb) => prune::run(&global, &verb),
         Command::Checkpoint => checkpoint::run(&global),
         Command::Lock(verb) => lock::run(&global, &verb),
+        Command::Repair(verb) => repair::run(&global, &verb),
         Command::Key(verb) => key::run(&global, &verb),
         Command::Diff(verb) => diff::run(&global, &verb),
         Command::Stats(verb) => stats::run(&global, &verb),
