@@ -31,7 +31,7 @@ pub struct Place {
 
 impl Place {
     fn new(location: &str, settings: StoreSettings) -> Self {
-        let settings = settings.with_short_lived(longshore_repo::SHORT_LIVED);
+        let settings = settings.with_short_lived(longshore_repo::is_short_lived);
         Self { location: normal_location(location), settings }
     }
 

@@ -270,6 +270,11 @@ pub fn clock(plan: u64, random: &[u8; 8]) -> String {
     format!("{}clock/{}", plan_prefix(plan), hex::encode(random))
 }
 
+/// Whether an object lives for the time of one run or prune: nobody needs it protected for longer.
+pub fn is_short_lived(name: &str) -> bool {
+    name.starts_with(SESSIONS) || plan_number(name).is_some_and(|_| parse_plan(name).is_none())
+}
+
 /// The number of a plan under which a name stands, clocks included.
 pub fn plan_number(name: &str) -> Option<u64> {
     let number = name.strip_prefix(PLANS)?.split_once('/')?.0.parse().ok()?;
@@ -302,6 +307,17 @@ pub fn parse_checkpoint(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bookkeeping_is_short_lived_and_what_decides_is_not() {
+        for name in ["sess/a/b/open", &clock(7, &[1; 8])] {
+            assert!(is_short_lived(name), "{name}");
+        }
+        let (plan, result) = (plan(7, PlanObject::Plan), plan(7, PlanObject::Result));
+        for name in [&plan, &result, REPOSITORY, "data/aa/bb", "gc/x", "snap/sess/x"] {
+            assert!(!is_short_lived(name), "{name}");
+        }
+    }
 
     #[test]
     fn names_parse_back_and_nothing_else_does() {

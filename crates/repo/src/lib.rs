@@ -72,8 +72,8 @@ pub use stats::{ObjectCount, RepositoryStats, SnapshotUsage, Usage};
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
 pub use volume::{VolumeReader, VolumeWriter};
 
-/// Prefix of the names of objects that live for the time of one run.
-pub const SHORT_LIVED: &str = longshore_format::names::SESSIONS;
+/// Whether an object lives for the time of one run or prune, by its name.
+pub use longshore_format::names::is_short_lived;
 
 /// Name and version of this software, as it stands in records.
 pub(crate) const SOFTWARE: &str = concat!("longshore ", env!("CARGO_PKG_VERSION"));

@@ -15,7 +15,7 @@ pub struct StoreSettings {
     variables: BTreeMap<String, String>,
     refresh: Option<Arc<Refresh>>,
     ca_pem: Option<Vec<u8>>,
-    short_lived: Option<String>,
+    short_lived: Option<fn(&str) -> bool>,
     flow: Flow,
 }
 
@@ -71,10 +71,9 @@ impl StoreSettings {
         self
     }
 
-    /// Says that objects under a prefix live for the time of one run, so that no bucket locks them for longer: see
-    /// [`ShortLivedStore`].
-    pub fn with_short_lived(mut self, prefix: &str) -> Self {
-        self.short_lived = Some(prefix.to_owned());
+    /// Says which objects live for minutes, by their names, so that no bucket locks them for longer: see [`ShortLivedStore`].
+    pub fn with_short_lived(mut self, is_short_lived: fn(&str) -> bool) -> Self {
+        self.short_lived = Some(is_short_lived);
         self
     }
 
@@ -180,10 +179,10 @@ fn backend(location: &Location, settings: &StoreSettings) -> Result<Arc<dyn Stor
         (Location::Folder(path), None) => return Ok(Arc::new(FolderStore::new(path.clone()))),
         (_, None) => return Err(OpenError::Location { source: LocationError::Empty }),
     };
-    let store: Arc<dyn Store> = match (location, &settings.short_lived) {
+    let store: Arc<dyn Store> = match (location, settings.short_lived) {
         (Location::S3 { endpoint, bucket, prefix }, Some(short_lived)) => {
             let bucket = Bucket::at(endpoint.as_deref(), bucket, prefix, settings)?;
-            Arc::new(ShortLivedStore::new(store, bucket, short_lived.clone()))
+            Arc::new(ShortLivedStore::new(store, bucket, short_lived))
         }
         _ => store,
     };

@@ -3,7 +3,7 @@
 use crate::support::{COST, back_up, block_on, class, noise, objects, password, restore, run_id};
 use jiff::{SignedDuration, Timestamp};
 use longshore_repo::{
-    Class, LockOptions, PruneOptions, PrunePolicy, Repository, RepositorySettings, SHORT_LIVED, Snapshot,
+    Class, LockOptions, PruneOptions, PrunePolicy, Repository, RepositorySettings, Snapshot, is_short_lived,
     store::{Bucket, LockMode, Store, open},
     undelete,
 };
@@ -21,7 +21,7 @@ struct Place {
 fn place(days: Option<i32>) -> Place {
     let minio = Minio::start(false).unwrap();
     block_on(minio.make_locked_bucket("locked", days)).unwrap();
-    let settings = minio.settings().with_short_lived(SHORT_LIVED);
+    let settings = minio.settings().with_short_lived(is_short_lived);
     let store = open("s3://locked/p", &settings).unwrap().0;
     let bucket = Bucket::open("s3://locked/p", &settings).unwrap().unwrap();
     let settings =
@@ -60,7 +60,7 @@ fn everything_works_in_a_bucket_that_locks_whatever_is_put_into_it() {
     place.forget_and_prune(&first);
     assert!(restore(&place.repository, &second).unwrap() == new);
     let names = objects(&place.store);
-    assert!(!names.keys().any(|name| name.starts_with(SHORT_LIVED)), "sessions do not pile up: {names:?}");
+    assert!(!names.keys().any(|name| is_short_lived(name)), "sessions do not pile up: {names:?}");
     // Their versions are locked for a day at most, and those of data as long as the bucket says.
     let report = place.repository.protection(&place.bucket).unwrap();
     let hours = report.until.unwrap().duration_since(Timestamp::now()).as_hours();

@@ -17,21 +17,21 @@ const LOCK: SignedDuration = SignedDuration::from_hours(24);
 
 /// Keeps a bucket that locks whatever is put into it from locking for months what is needed for minutes.
 ///
-/// Objects under one prefix are created with a lock of their own, which stands above the bucket's default: of one day, and of
+/// What is short-lived is created with a lock of their own, which stands above the bucket's default: of one day, and of
 /// the mode that who has the right to may open. All else goes by as it is. A bucket is asked once, with the first such object;
 /// if it may not be asked, or locks nothing, the store does what it would do anyway.
 #[derive(Debug)]
 pub struct ShortLivedStore {
     inner: Arc<dyn Store>,
     bucket: Bucket,
-    prefix: String,
+    is_short_lived: fn(&str) -> bool,
     locks: OnceCell<bool>,
 }
 
 impl ShortLivedStore {
-    /// `prefix`: of the names of short-lived objects.
-    pub fn new(inner: Arc<dyn Store>, bucket: Bucket, prefix: String) -> Self {
-        Self { inner, bucket, prefix, locks: OnceCell::new() }
+    /// `is_short_lived`: tells such objects by their names.
+    pub fn new(inner: Arc<dyn Store>, bucket: Bucket, is_short_lived: fn(&str) -> bool) -> Self {
+        Self { inner, bucket, is_short_lived, locks: OnceCell::new() }
     }
 
     /// Whether the bucket locks what is put into it.
@@ -55,7 +55,7 @@ impl ShortLivedStore {
 #[deny(clippy::missing_trait_methods)]
 impl Store for ShortLivedStore {
     async fn create(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
-        if name.starts_with(&self.prefix) && self.locks().await? {
+        if (self.is_short_lived)(name) && self.locks().await? {
             self.bucket.create_locked(name, body, Timestamp::now() + LOCK).await
         } else {
             self.inner.create(name, body).await
