@@ -29,6 +29,7 @@ mod read;
 mod reading;
 mod record;
 mod registration;
+mod reserve;
 mod session;
 mod snapshots;
 mod stats;
@@ -58,7 +59,7 @@ pub use longshore_format::{
 };
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
-pub use open::{Opened, Repository, RepositorySettings};
+pub use open::{Opened, RESERVE_BYTES, Repository, RepositorySettings};
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::arguments::GlobalArguments;
+use crate::arguments::{GlobalArguments, InitArguments};
 use crate::settings::Access;
 use crate::{Failure, output};
 
@@ -13,9 +13,9 @@ struct Made {
     id: String,
 }
 
-pub fn run(global: &GlobalArguments) -> Result<u8, Failure> {
+pub fn run(global: &GlobalArguments, verb: &InitArguments) -> Result<u8, Failure> {
     let access = Access::from(global)?;
-    let repository = access.init()?;
+    let repository = access.init(verb.into())?;
     let made = Made { repository: access.location().to_owned(), id: repository.id().to_string() };
     output::print(global.output, "Repository", &made, |out| {
         writeln!(out, "{}", made.id)?;

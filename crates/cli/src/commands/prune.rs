@@ -36,6 +36,7 @@ pub struct Report {
     waiting_sessions: usize,
     spared_packs: u64,
     given_up_sessions: usize,
+    is_reserve_missing: bool,
 }
 
 pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failure> {
@@ -124,7 +125,14 @@ impl Report {
             self.deleted_packs,
             self.deleted_objects,
             bytes(self.freed_bytes)
-        )
+        )?;
+        if self.is_reserve_missing {
+            writeln!(
+                out,
+                "the store has no room for the reserve: the next prune may find no room to work in"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -157,6 +165,7 @@ impl From<&PruneReport> for Report {
             waiting_sessions: report.waiting_sessions,
             spared_packs: report.spared_packs,
             given_up_sessions: report.given_up_sessions,
+            is_reserve_missing: report.is_reserve_missing,
             ..Self::from(&report.estimate)
         }
     }

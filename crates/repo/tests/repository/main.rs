@@ -13,6 +13,7 @@ mod init;
 mod keys;
 mod minio;
 mod prune;
+mod reserve;
 mod runs;
 mod scale;
 mod stats;
