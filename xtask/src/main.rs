@@ -5,6 +5,7 @@ mod checks;
 mod demo;
 mod fuzz;
 mod generate;
+mod kill_test;
 mod lab;
 mod proto;
 mod rows;
@@ -52,6 +53,8 @@ enum Command {
     Chart(chart::Arguments),
     /// Random histories of backups, restores, forget and prune, with crashes, against a model.
     Soak(soak::Arguments),
+    /// Backups, restores and prunes killed at random moments, on a folder and on MinIO.
+    KillTest(kill_test::Arguments),
     /// Hold the source to the house rules.
     Tidy,
     /// Made-up bytes for every decoder; says how many were tried and what broke.
@@ -79,6 +82,7 @@ fn run(command: Command) -> Result<()> {
         Command::Proto { check } => proto::run(workspace::root(), check),
         Command::Chart(arguments) => chart::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
+        Command::KillTest(arguments) => kill_test::run(&arguments),
         Command::Tidy => tidy::check(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Rows => rows::print(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{step, workspace};
+use crate::{step, test};
 
 /// How long, and from which seed.
 #[derive(Debug, clap::Args)]
@@ -20,8 +20,8 @@ pub struct Arguments {
 /// # Errors
 /// When a history lost or leaked anything.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut command = workspace::cargo();
-    command.args(["test", "--package", "longshore-repo", "--test", "soak", "--", "--nocapture"]);
+    let mut command = test::program("longshore-repo", "soak")?;
+    command.arg("--nocapture");
     command.env("LONGSHORE_SOAK_SECONDS", (arguments.minutes * 60).to_string());
     if let Some(seed) = arguments.seed {
         command.env("LONGSHORE_SOAK_SEED", seed.to_string());

@@ -80,12 +80,25 @@ fn close(results: &Results) -> Result<()> {
 const CSI: &str = "longshore-lab-csi";
 const SCENARIOS: &str = "longshore-e2e";
 
+/// A command that runs one test program, with everything built together as for a whole test run.
+///
+/// # Errors
+/// When the build fails, or there is no such program.
+pub fn program(package: &str, name: &str) -> Result<Command> {
+    let tests = Tests::build(false)?;
+    let is_wanted = |program: &&TestProgram| program.package == package && program.name == name;
+    let program = tests.0.iter().find(is_wanted).with_context(|| format!("{package} has no test {name}"))?;
+    Ok(program.command())
+}
+
 /// Test programs of the whole workspace, built together: cargo chooses features of dependencies by what is built together, and
 /// would compile the large ones anew for each other selection.
 struct Tests(Vec<TestProgram>);
 
 struct TestProgram {
     package: String,
+    /// The test target's name.
+    name: String,
     /// The package's folder: tests run in it, as under `cargo test`.
     folder: PathBuf,
     path: PathBuf,
@@ -118,8 +131,8 @@ impl Tests {
         let mut failed = Vec::new();
         for program in self.0.iter().filter(|program| wanted(&program.package)) {
             println!("{}: {}", program.package, program.path.display());
-            let mut command = Command::new(&program.path);
-            command.current_dir(&program.folder).args(words).env("CARGO_MANIFEST_DIR", &program.folder);
+            let mut command = program.command();
+            command.args(words);
             if let Err(error) = tee(&mut command, |line| results.note(line)) {
                 failed.push(format!("{}: {error}", program.package));
             }
@@ -147,7 +160,15 @@ impl TestProgram {
             Some((name, _)) => name.to_owned(),
             None => place.rsplit('/').next()?.to_owned(),
         };
-        Some(Self { package, folder, path })
+        let name = message["target"]["name"].as_str()?.to_owned();
+        Some(Self { package, name, folder, path })
+    }
+
+    /// Runs it as `cargo test` would.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command
     }
 }
 

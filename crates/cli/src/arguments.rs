@@ -1,9 +1,11 @@
 //! What may stand on the command line.
 
+mod init;
 mod key;
 mod lock;
 mod repair;
 
+pub use init::{InitArguments, standard_settings};
 pub use key::{
     AddKeyArguments, KeyArguments, KeyCommand, RecoveryKeyArguments, RemoveKeyArguments, RoleArgument,
 };
@@ -156,7 +158,7 @@ pub enum Level {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a new repository
-    Init,
+    Init(InitArguments),
     /// Back up a block device, a disk image or a folder; prints the snapshot's id
     Backup(BackupArguments),
     /// Bring a snapshot back to a block device, an image file or a folder

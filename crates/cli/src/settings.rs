@@ -6,10 +6,12 @@ use std::path::Path;
 use longshore_job::Reason;
 use longshore_mover::MoverError;
 use longshore_repo::store::{self, Bucket, OpenError, RateLimits, StoreSettings};
-use longshore_repo::{Anchor, Credential, KdfCost, Repository, Secret, SlotKind, Unlock};
+use longshore_repo::{
+    Anchor, Credential, KdfCost, Repository, RepositorySettings, Secret, SlotKind, Unlock, keeps_versions,
+};
 
 use crate::Failure;
-use crate::arguments::{CopyArguments, GlobalArguments};
+use crate::arguments::{CopyArguments, GlobalArguments, standard_settings};
 use crate::failure::chain;
 
 /// Environment variable that holds the password itself.
@@ -130,16 +132,26 @@ impl Access {
     }
 
     /// Makes a repository where there is none.
-    pub fn init(&self) -> Result<Repository, Failure> {
-        Repository::init(self.place.store()?, &self.unlock, KdfCost::STANDARD)
+    pub fn init(&self, mut settings: RepositorySettings) -> Result<Repository, Failure> {
+        if let Some(bucket) = self.bucket()?
+            && keeps_versions(self.place.store()?, &bucket).map_err(|error| self.failed(error.into()))?
+        {
+            // Deleting it would free nothing.
+            settings.reserve_bytes = 0;
+        }
+        Repository::init_with(self.place.store()?, &self.unlock, KdfCost::STANDARD, settings)
             .map_err(|error| self.failed(error.into()))
     }
 
     /// Opens the repository that is there, or makes one if the place is empty.
     pub fn open_or_init(&self) -> Result<Repository, Failure> {
-        let (repository, _) =
-            Repository::open_or_init_empty(self.place.store()?, &self.unlock, KdfCost::STANDARD)
-                .map_err(|error| self.failed(error.into()))?;
+        let made = Repository::open_or_init_empty_with(
+            self.place.store()?,
+            &self.unlock,
+            KdfCost::STANDARD,
+            standard_settings(),
+        );
+        let (repository, _) = made.map_err(|error| self.failed(error.into()))?;
         Ok(repository)
     }
 

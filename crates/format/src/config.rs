@@ -20,11 +20,19 @@ pub struct RepositoryConfig {
     /// Prune waits so long between the new index and deleting, for readers that cannot announce themselves.
     #[serde(default)]
     pub reader_grace_seconds: u32,
+    /// Size of the object that maintenance deletes first when the store is full; 0: there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reserve_bytes: u32,
     /// What the store was found able to do when the repository was made; the crate `store` gives it its meaning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<serde_json::Value>,
     /// The software that wrote the revision.
     pub software: String,
+}
+
+/// Left out, so that repositories without a reserve keep the bytes that they had.
+fn is_zero(bytes: &u32) -> bool {
+    *bytes == 0
 }
 
 impl RepositoryConfig {

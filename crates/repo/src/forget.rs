@@ -11,7 +11,8 @@ use longshore_store::Class as StoreClass;
 
 impl Repository {
     /// Forgets a snapshot: from now on it is not listed, cannot be restored, and keeps nothing alive. `reason` stands in the
-    /// tombstone, which stays for ever. Forgetting twice is no error.
+    /// tombstone, which stays for ever. Forgetting twice is no error. On a full store the reserve makes room; the next prune makes
+    /// it again.
     ///
     /// # Errors
     /// [`crate::Class::NoAuthority`] if the key that opened the repository is a mover's.
@@ -26,7 +27,8 @@ impl Repository {
             software: crate::SOFTWARE.to_owned(),
         };
         let plain = tombstone.encode().map_err(RepoError::format(&name))?;
-        match self.io.create(&name, record::seal(&self.keys, RecordKind::Forget, &name, &plain)?) {
+        let sealed = record::seal(&self.keys, RecordKind::Forget, &name, &plain)?;
+        match self.with_reserve(|_| self.io.create(&name, sealed.clone())) {
             // A stranger may have put something there; then the snapshot is not forgotten, and that is said.
             Err(RepoError::Store { source }) if source.class() == StoreClass::AlreadyExists => {
                 self.is_forgotten(key.source, key.run).map(|_| ())

@@ -31,6 +31,7 @@ mod read;
 mod reading;
 mod record;
 mod registration;
+mod reserve;
 mod session;
 mod snapshots;
 mod stats;
@@ -61,8 +62,10 @@ pub use longshore_format::{
 };
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
-pub use open::{Opened, Repository, RepositorySettings};
-pub use protection::{LockOptions, LockReport, ProtectionReport, RemovedVersions, Undeleted, undelete};
+pub use open::{Opened, RESERVE_BYTES, Repository, RepositorySettings};
+pub use protection::{
+    LockOptions, LockReport, ProtectionReport, RemovedVersions, Undeleted, keeps_versions, undelete,
+};
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;

@@ -7,7 +7,7 @@ use crate::{
     keys::{self, Unlock},
     plans::PlanViews,
     read::PackKeys,
-    record,
+    record, reserve,
 };
 use longshore_crypto::{Anchor, Keyset, NewSlot, OpenedSlot, RepositoryKeys, random_bytes};
 use longshore_format::{
@@ -37,6 +37,9 @@ const FIRST_KEY: &str = "first key";
 /// Half an hour: a machine that is suspended or cut off for less loses no work.
 const SILENCE_LIMIT_SECONDS: u32 = 1800;
 
+/// The reserve of a repository that a program makes: enough for the records and the index that a prune writes before it deletes.
+pub const RESERVE_BYTES: u32 = 64 << 20;
+
 /// What is settled when a repository is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepositorySettings {
@@ -48,6 +51,9 @@ pub struct RepositorySettings {
     pub reader_grace_seconds: u32,
     /// The least, the average (a power of two) and the largest size of chunks.
     pub chunk_bytes: [u32; 3],
+    /// The size of the object that maintenance deletes first when the store is full, [`RESERVE_BYTES`] by rights; 0, the default of
+    /// this type, makes none.
+    pub reserve_bytes: u32,
 }
 
 impl Default for RepositorySettings {
@@ -62,6 +68,7 @@ impl Default for RepositorySettings {
                 ChunkSizes::STANDARD.most,
             ]
             .map(|bytes| bytes as u32),
+            reserve_bytes: 0,
         }
     }
 }
@@ -98,7 +105,7 @@ impl Repository {
         if read_header(&io)?.is_some() {
             return Err(RepoError::AlreadyInitialised { location: io.store().describe() });
         }
-        match create(&io, &unlock.into(), cost, RepositorySettings::default())? {
+        match create(&io, &unlock.into(), cost, RepositorySettings::default(), Reserve::Now)? {
             Some(repository) => Ok(repository),
             None => Err(RepoError::AlreadyInitialised { location: io.store().describe() }),
         }
@@ -112,7 +119,7 @@ impl Repository {
         settings: RepositorySettings,
     ) -> Result<Self, RepoError> {
         let io = Arc::new(Io::new(store)?);
-        let made = create(&io, &unlock.into(), cost, settings)?;
+        let made = create(&io, &unlock.into(), cost, settings, Reserve::Now)?;
         made.ok_or_else(|| RepoError::AlreadyInitialised { location: io.store().describe() })
     }
 
@@ -131,11 +138,21 @@ impl Repository {
         unlock: impl Into<Unlock>,
         cost: KdfCost,
     ) -> Result<(Self, Opened), RepoError> {
+        Self::open_or_init_empty_with(store, unlock, cost, RepositorySettings::default())
+    }
+
+    /// [`Self::open_or_init_empty`] with settings of the caller's, which only count if the repository is made.
+    pub fn open_or_init_empty_with(
+        store: Arc<dyn Store>,
+        unlock: impl Into<Unlock>,
+        cost: KdfCost,
+        settings: RepositorySettings,
+    ) -> Result<(Self, Opened), RepoError> {
         let (io, unlock) = (Arc::new(Io::new(store)?), unlock.into());
         if let Some(header) = read_header(&io)? {
             return Ok((open_with(io, header.id, &unlock)?, Opened::Existing));
         }
-        if let Some(repository) = create(&io, &unlock, cost, RepositorySettings::default())? {
+        if let Some(repository) = create(&io, &unlock, cost, settings, Reserve::WithFirstPrune)? {
             return Ok((repository, Opened::Initialised));
         }
         let header =
@@ -202,6 +219,14 @@ fn read_header(io: &Io) -> Result<Option<RepositoryHeader>, RepoError> {
     }
 }
 
+/// When the reserve is made. A mover that makes a repository leaves it to maintenance: its backup waits, and its role of the
+/// store may not make that object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reserve {
+    Now,
+    WithFirstPrune,
+}
+
 /// Makes a repository; `None` if another process was first. Everything but `repo` is bound to a fresh id and means
 /// nothing without it, so leavings of a crash or of the loser harm nobody.
 fn create(
@@ -209,6 +234,7 @@ fn create(
     unlock: &Unlock,
     cost: KdfCost,
     settings: RepositorySettings,
+    reserve: Reserve,
 ) -> Result<Option<Repository>, RepoError> {
     require_empty(io)?;
     let store = probe_store(io)?;
@@ -225,6 +251,7 @@ fn create(
         pack_bytes: settings.pack_bytes,
         silence_limit_seconds: settings.silence_limit_seconds,
         reader_grace_seconds: settings.reader_grace_seconds,
+        reserve_bytes: settings.reserve_bytes,
         compression_level: COMPRESSION_LEVEL,
         chunk_bytes: settings.chunk_bytes,
         store: serde_json::to_value(&store).ok(),
@@ -234,6 +261,10 @@ fn create(
         io.create(&names::key_slot(id, slot.id), object.encode())?;
     }
     io.create(&names::keyset(id, 1), revision.encode())?;
+    if reserve == Reserve::Now {
+        // Before the header: a place that has no room for the reserve is no place for a repository.
+        reserve::make(io, config.reserve_bytes)?;
+    }
     let name = names::config(id, 1);
     let plain = config.encode().map_err(RepoError::format(&name))?;
     io.create(&name, record::seal(&keys, RecordKind::Config, &name, &plain)?)?;
@@ -251,7 +282,7 @@ fn probe_store(io: &Io) -> Result<StoreCapabilities, RepoError> {
     found.map_err(|source| RepoError::Unsuitable { source })
 }
 
-/// Leavings of an interrupted init (probes, keys, configuration) are no content; anything else is.
+/// Leavings of an interrupted init (probes, keys, configuration, reserve) are no content; anything else is.
 fn require_empty(io: &Io) -> Result<(), RepoError> {
     let listed = io.list("")?;
     let other = listed.iter().find(|object| {
@@ -260,7 +291,7 @@ fn require_empty(io: &Io) -> Result<(), RepoError> {
             .iter()
             .any(|prefix| name.starts_with(prefix));
         // `repo` may have appeared since it was looked for: then creating it fails, and the winner is adopted.
-        !leaving && name != names::REPOSITORY
+        !leaving && name != names::REPOSITORY && name != names::RESERVE
     });
     // A winner of the race may even have stored data by now.
     let lost_race = listed.iter().any(|object| object.name == names::REPOSITORY);

@@ -7,10 +7,15 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
 /// Requests at once.
 pub(crate) const AT_ONCE: usize = 16;
+/// A piece of work that takes longer waits for the store: then it is worth having several threads.
+const ALONE_ONE_MAX: Duration = Duration::from_millis(2);
+/// So is work that takes longer in all.
+const ALONE_MAX: Duration = Duration::from_millis(20);
 
 /// Does `work` with every item, several at once; the results come in the items' order. After the first failure no more
 /// is begun, and that failure is the answer.
@@ -22,31 +27,51 @@ pub(crate) fn map<T: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
     let failure = Mutex::new(None);
-    let run = || {
-        while failure.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            let number = next.fetch_add(1, Relaxed);
-            let Some(item) = items.get(number) else { return };
-            match work(item) {
-                Ok(result) => {
-                    results.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(result);
-                }
-                Err(error) => {
-                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                }
+    // False when nothing is left to do.
+    let one = || {
+        if failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return false;
+        }
+        let number = next.fetch_add(1, Relaxed);
+        let Some(item) = items.get(number) else { return false };
+        match work(item) {
+            Ok(result) => {
+                results.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(result);
+            }
+            Err(error) => {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         }
+        true
     };
-    std::thread::scope(|scope| {
-        for _ in 0..at_once.min(items.len()) {
-            scope.spawn(run);
-        }
-    });
+    let is_more = || next.load(Relaxed) < items.len();
+    with_helpers(at_once.min(items.len()), &one, &is_more);
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
         None => {
             Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
         }
     }
+}
+
+/// Does `one` piece of work after the other until there is none: alone, and, once that takes time and more is waiting, with others.
+fn with_helpers(at_once: usize, one: &(impl Fn() -> bool + Sync), is_more: &impl Fn() -> bool) {
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let mut is_alone = true;
+        let mut last = begun;
+        while one() {
+            let now = Instant::now();
+            let is_slow = now - last >= ALONE_ONE_MAX || now - begun >= ALONE_MAX;
+            last = now;
+            if is_alone && is_slow && is_more() {
+                is_alone = false;
+                for _ in 1..at_once {
+                    scope.spawn(|| while one() {});
+                }
+            }
+        }
+    });
 }
 
 /// Things that lead to others, each met once, from any number of threads.
@@ -70,15 +95,14 @@ impl<T: Send> Frontier<T> {
     ) -> Result<(), RepoError> {
         let state = State { waiting: first, busy: 0, failure: None };
         let frontier = Self { state: Mutex::new(state), changed: Condvar::new() };
-        std::thread::scope(|scope| {
-            for _ in 0..at_once {
-                scope.spawn(|| {
-                    while let Some(next) = frontier.next() {
-                        frontier.done(visit(next));
-                    }
-                });
+        let one = || match frontier.next() {
+            Some(next) => {
+                frontier.done(visit(next));
+                true
             }
-        });
+            None => false,
+        };
+        with_helpers(at_once, &one, &|| !frontier.lock().waiting.is_empty());
         match frontier.state.into_inner().unwrap_or_else(PoisonError::into_inner).failure {
             Some(error) => Err(error),
             None => Ok(()),
@@ -145,6 +169,19 @@ mod tests {
         assert_eq!(map(&items, 7, |item| Ok(item * 2)).unwrap()[99], 198);
         assert!(map(&items, 7, |item| if *item == 50 { Err(broken()) } else { Ok(()) }).is_err());
         assert_eq!(map(&[] as &[u32], 7, |_| Ok(())).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn work_that_takes_time_is_done_by_several_at_once() {
+        let (busy, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let slow = |_: &u32| {
+            most.fetch_max(busy.fetch_add(1, Relaxed) + 1, Relaxed);
+            std::thread::sleep(Duration::from_millis(5));
+            busy.fetch_sub(1, Relaxed);
+            Ok(())
+        };
+        map(&[0; 40], 7, slow).unwrap();
+        assert!((2..=7).contains(&most.into_inner()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod inventory;
 mod live;
 mod look;
 mod mark;
+mod probes;
 mod result;
 mod sessions;
 mod settle;
@@ -118,6 +119,8 @@ pub struct PruneReport {
     pub spared_packs: u64,
     /// Sessions that were given up, because they were silent for longer than the limit.
     pub given_up_sessions: usize,
+    /// The reserve could not be made again: the store is still full.
+    pub is_reserve_missing: bool,
 }
 
 impl PruneReport {
@@ -147,7 +150,7 @@ struct Confirmation {
     condemned: PackList,
     bytes: u64,
     live_bytes: u64,
-    unindexed_live_bytes: u64,
+    unfindable_bytes: u64,
 }
 
 /// Rounds of one call: one that gives sessions up, one that deletes what they owned, and one to spare.
@@ -176,6 +179,24 @@ impl Repository {
         progress: &mut dyn FnMut(PruneStage),
     ) -> Result<PruneReport, RepoError> {
         self.require_authority()?;
+        let mut report = self.with_reserve(|is_full| {
+            let mut options = *options;
+            if is_full {
+                // The room of the reserve is for what must be written, not for copies.
+                options.policy.max_copy_bytes = Some(0);
+            }
+            self.prune_rounds(&options, progress)
+        })?;
+        report.deleted_objects += self.sweep_probes()?;
+        report.is_reserve_missing = !self.make_reserve_again();
+        Ok(report)
+    }
+
+    fn prune_rounds(
+        &self,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneReport, RepoError> {
         let mut report = self.prune_once(options, progress)?;
         // What a session owned that was given up is disposable only now.
         for _ in 1..ROUNDS_MAX {
@@ -243,8 +264,8 @@ impl Repository {
             forgotten_snapshots: inventory.look.disposable().len() as u64,
             open_sessions: inventory.look.sessions.len() as u64,
         };
-        if confirmed.unindexed_live_bytes > estimate.live_bytes / UNINDEXED_SHARE_MAX {
-            return Err(RepoError::IndexIncomplete { bytes: confirmed.unindexed_live_bytes });
+        if confirmed.unfindable_bytes > estimate.live_bytes / UNINDEXED_SHARE_MAX {
+            return Err(RepoError::IndexIncomplete { bytes: confirmed.unfindable_bytes });
         }
         Ok(Prepared { inventory, marks, condemned: confirmed.condemned, estimate })
     }
@@ -260,8 +281,7 @@ impl Repository {
         let mut out = Confirmation::default();
         let mut candidates = choice.all();
         candidates.truncate(CONDEMNED_MAX);
-        let packs: Vec<_> = candidates.iter().map(|(pack, _)| *pack).collect();
-        let trailers = marks.confirm(self, &packs)?;
+        let trailers = marks.confirm(self, &candidates)?;
         for (pack, why) in candidates {
             let trailer = trailers.get(&pack);
             let is_owned = trailer.is_some_and(|trailer| owners.contains(&trailer.session));
@@ -277,9 +297,7 @@ impl Repository {
             out.condemned.push(pack.0, pack.1);
             out.bytes += inventory.packs.get(&pack).copied().unwrap_or_default();
             out.live_bytes += live_bytes;
-            if why == Why::Unindexed {
-                out.unindexed_live_bytes += live_bytes;
-            }
+            out.unfindable_bytes += trailer.map_or(0, |trailer| trailer.unfindable_bytes);
         }
         Ok(out)
     }
@@ -385,6 +403,7 @@ impl Prepared {
         let plan = self.inventory.view.newest;
         Ok(has_waste
             || repository.level_0_count()? >= LEVEL_0_MANY
+            || repository.has_leftovers(&self.inventory.view)?
             || settle::has_silent(repository, &self.inventory.look, plan)?)
     }
 }

@@ -27,10 +27,9 @@ use longshore_format::{
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -45,7 +44,6 @@ pub(crate) type BeforeSeen = Box<dyn Fn() + Send>;
 #[derive(Debug)]
 pub(crate) struct Registration {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -64,8 +62,17 @@ struct Shared {
     beats: AtomicU64,
     progress: AtomicU64,
     last_sign: Mutex<Instant>,
-    stopped: Mutex<bool>,
-    stop: Condvar,
+    life: Mutex<Life>,
+    changed: Condvar,
+}
+
+/// What the session's thread does.
+#[derive(Default)]
+struct Life {
+    /// It is to do nothing any more.
+    is_stopped: bool,
+    /// It is at work and will see that later.
+    is_busy: bool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -95,8 +102,8 @@ impl Repository {
             beats: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             last_sign: Mutex::new(Instant::now()),
-            stopped: Mutex::new(false),
-            stop: Condvar::new(),
+            life: Mutex::default(),
+            changed: Condvar::new(),
         };
         let open = SessionOpen {
             kind,
@@ -109,7 +116,7 @@ impl Repository {
         shared.plan.store(view.newest, Relaxed);
         // This session has used nothing yet; what an earlier one of this process used, it acknowledges itself.
         shared.index.adopt_view(&view.index());
-        Ok(Registration { shared: Arc::new(shared), thread: Mutex::new(None) })
+        Ok(Registration { shared: Arc::new(shared) })
     }
 }
 
@@ -132,11 +139,10 @@ impl Registration {
         let ready = SessionReady { plan: self.plan(), snapshot: snapshot.map(Into::into) };
         self.shared.say(SessionObject::Ready, ready.encode())?;
         let shared = self.shared.clone();
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("longshore-session".to_owned())
             .spawn(move || shared.live(&before_seen))
             .map_err(|source| RepoError::Runtime { source })?;
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
 
@@ -162,14 +168,24 @@ impl Registration {
         self.shared.look(before_seen)
     }
 
-    /// Gives no sign of life any more.
+    /// Gives no sign of life any more, from when it returns. The thread ends by itself.
     pub(crate) fn pause(&self) {
-        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.shared.stop.notify_all();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // It only ends early by a panic, and then it is over all the same.
-            let _ = thread.join();
+        let mut life = self.shared.life();
+        life.is_stopped = true;
+        self.shared.changed.notify_all();
+        while life.is_busy {
+            life = self.shared.changed.wait(life).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+/// While it lives, the session's thread is busy; also if that panics, so that nobody waits for it for ever.
+struct AtWork<'s>(&'s Shared);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.life().is_busy = false;
+        self.0.changed.notify_all();
     }
 }
 
@@ -197,13 +213,17 @@ impl Shared {
     fn live(&self, before_seen: &BeforeSeen) {
         let look = self.silence_limit / LOOKS_PER_LIMIT;
         let beat = self.silence_limit / BEATS_PER_LIMIT;
-        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*stopped {
-            stopped = self.stop.wait_timeout(stopped, look).unwrap_or_else(PoisonError::into_inner).0;
-            if *stopped {
+        let mut life = self.life();
+        loop {
+            if !life.is_stopped {
+                life = self.changed.wait_timeout(life, look).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if life.is_stopped {
                 return;
             }
-            drop(stopped);
+            life.is_busy = true;
+            drop(life);
+            let at_work = AtWork(self);
             if let Err(error) = self.look(before_seen) {
                 tracing::warn!(error = %crate::error::chain(&error), "the session could not look for plans");
             }
@@ -213,8 +233,13 @@ impl Shared {
             {
                 tracing::warn!(error = %crate::error::chain(&error), "the session could not give a sign of life");
             }
-            stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(at_work);
+            life = self.life();
         }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn beat(&self) -> Result<(), RepoError> {

@@ -1,6 +1,10 @@
 //! Listing and finding snapshots.
 
-use crate::{RepoError, Repository, record};
+use crate::{
+    RepoError, Repository,
+    parallel::{self, AT_ONCE},
+    record,
+};
 use longshore_format::{
     RunId, SourceId,
     names::{self, SnapshotKey},
@@ -10,9 +14,6 @@ use longshore_format::{
 };
 use longshore_store::Class as StoreClass;
 use std::collections::HashSet;
-
-/// Records read at once.
-const RECORDS_AT_ONCE: usize = 16;
 
 /// A committed snapshot.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,22 +136,12 @@ impl Repository {
 
     /// What stands at each of these keys. A key that is gone by now is left out: its snapshot was forgotten and pruned.
     pub(crate) fn read_keys(&self, keys: &[SnapshotKey]) -> Result<Vec<(SnapshotKey, AtKey)>, RepoError> {
-        let mut out = Vec::with_capacity(keys.len());
-        for some in keys.chunks(RECORDS_AT_ONCE) {
-            let results: Vec<_> = std::thread::scope(|scope| {
-                let handles: Vec<_> =
-                    some.iter().map(|key| (*key, scope.spawn(|| read_key(self, *key)))).collect();
-                handles.into_iter().filter_map(|(key, handle)| Some((key, handle.join().ok()?))).collect()
-            });
-            for (key, result) in results {
-                match result {
-                    Ok(at_key) => out.push((key, at_key)),
-                    Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(out)
+        let found = parallel::map(keys, AT_ONCE, |key| match read_key(self, *key) {
+            Ok(at_key) => Ok(Some((*key, at_key))),
+            Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn read_all(&self, prefix: &str, tombstones: &str) -> Result<Vec<Snapshot>, RepoError> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::arguments::GlobalArguments;
+use crate::arguments::{GlobalArguments, InitArguments};
 use crate::commands::protection::Protection;
 use crate::settings::Access;
 use crate::{Failure, output};
@@ -16,9 +16,9 @@ struct Made {
     protection: Option<Protection>,
 }
 
-pub fn run(global: &GlobalArguments) -> Result<u8, Failure> {
+pub fn run(global: &GlobalArguments, verb: &InitArguments) -> Result<u8, Failure> {
     let access = Access::from(global)?;
-    let repository = access.init()?;
+    let repository = access.init(verb.into())?;
     let made = Made {
         repository: access.location().to_owned(),
         id: repository.id().to_string(),

@@ -32,7 +32,7 @@ use crate::{Failure, mover};
 pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     let Arguments { global, command } = arguments;
     match command {
-        Command::Init => init::run(&global),
+        Command::Init(verb) => init::run(&global, &verb),
         Command::Backup(verb) => backup::run(&global, &verb),
         Command::Restore(verb) => restore::run(&global, &verb),
         Command::Snapshots(verb) => snapshots::run(&global, &verb),

@@ -41,6 +41,7 @@ pub struct Report {
     waiting_sessions: usize,
     spared_packs: u64,
     given_up_sessions: usize,
+    is_reserve_missing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +176,12 @@ impl Report {
         if let Some(checkpoint) = &self.checkpoint {
             writeln!(out, "checkpoint {checkpoint}")?;
         }
+        if self.is_reserve_missing {
+            writeln!(
+                out,
+                "the store has no room for the reserve: the next prune may find no room to work in"
+            )?;
+        }
         match &self.versions {
             Some(versions) if versions.removed > 0 || versions.locked > 0 => writeln!(
                 out,
@@ -217,6 +224,7 @@ impl From<&PruneReport> for Report {
             waiting_sessions: report.waiting_sessions,
             spared_packs: report.spared_packs,
             given_up_sessions: report.given_up_sessions,
+            is_reserve_missing: report.is_reserve_missing,
             ..Self::from(&report.estimate)
         }
     }

@@ -4,9 +4,11 @@
 
 mod compare;
 mod failures;
+mod full;
 mod json;
 mod key;
 mod kill;
+mod kills;
 mod memory;
 mod mover;
 mod protection;

@@ -96,7 +96,8 @@ impl Pod {
     }
 }
 
-fn backup(mode: VolumeMode) -> Task {
+/// The task of a mover that backs up `shop/data`.
+pub fn backup(mode: VolumeMode) -> Task {
     let source = SourceVolume {
         cluster_uid: "c0ffee".into(),
         namespace: "shop".into(),

@@ -25,7 +25,8 @@ impl Sandbox {
     /// A sandbox with an empty repository.
     pub fn new() -> Self {
         let sandbox = Self::empty();
-        sandbox.ok(&["init"]);
+        // Without a reserve: a test writes enough as it is.
+        sandbox.ok(&["init", "--reserve-size", "0"]);
         sandbox
     }
 

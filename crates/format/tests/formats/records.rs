@@ -65,11 +65,14 @@ fn records_come_back_from_bytes_that_never_move() {
         chunk_bytes: [32 << 10, 128 << 10, 512 << 10],
         silence_limit_seconds: 1800,
         reader_grace_seconds: 0,
+        reserve_bytes: 0,
         store: None,
         software: "longshore 0.1.0".into(),
     };
     let golden = golden::check("config.json", &config.encode().unwrap());
     assert_eq!(RepositoryConfig::decode(&golden).unwrap(), config);
+    let reserved = RepositoryConfig { reserve_bytes: 64 << 20, ..config.clone() };
+    assert_eq!(RepositoryConfig::decode(&reserved.encode().unwrap()).unwrap(), reserved);
     for bad in [[0, 1, 2], [32 << 10, 32 << 10, 64 << 10], [32 << 10, 128 << 10, 1 << 30]] {
         let bytes = RepositoryConfig { chunk_bytes: bad, ..config.clone() }.encode().unwrap();
         assert!(RepositoryConfig::decode(&bytes).is_err(), "{bad:?}");

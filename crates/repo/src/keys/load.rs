@@ -1,4 +1,4 @@
-use crate::{RepoError, io::Io, keys::Unlock};
+use crate::{RepoError, io::Io, keys::Unlock, parallel};
 use bytes::Bytes;
 use longshore_crypto::{Anchor, Class as CryptoClass, Credential, Keyset, KeysetChain, OpenedSlot};
 use longshore_format::{
@@ -94,10 +94,7 @@ pub(crate) fn read_revisions(
         }
         Err(error) => Err(error),
     };
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = numbers.iter().map(|number| scope.spawn(|| read(*number))).collect();
-        handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-    })
+    parallel::map(numbers, numbers.len(), |number| read(*number))
 }
 
 fn open_slot(io: &Io, id: RepositoryId, wanted: &Unlock) -> Result<OpenedSlot, RepoError> {

@@ -1,9 +1,11 @@
 use crate::{
     RepoError, Repository,
+    io::Io,
     parallel::{self, AT_ONCE},
 };
 use jiff::{SignedDuration, Timestamp};
-use longshore_store::{Bucket, LockMode, Protection, Retention};
+use longshore_store::{Bucket, Class as StoreClass, LockMode, Protection, Retention, Store, Versioning};
+use std::sync::Arc;
 
 /// How to lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,20 @@ pub struct ProtectionReport {
     pub governed: u64,
     /// Until when every one of them is locked; none if some are not.
     pub until: Option<Timestamp>,
+}
+
+/// Whether what is deleted from the bucket goes on taking room, as far as it tells.
+pub fn keeps_versions(store: Arc<dyn Store>, bucket: &Bucket) -> Result<bool, RepoError> {
+    let bucket = bucket.clone();
+    match Io::new(store)?.wait(async move { bucket.protection().await }) {
+        Ok(found) => Ok(found.versioning != Versioning::Off),
+        Err(RepoError::Store { source })
+            if matches!(source.class(), StoreClass::AccessDenied | StoreClass::Permanent) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Repository {

@@ -1,6 +1,7 @@
 //! What is live, and how much of each pack.
 
 use super::{
+    choose::Why,
     inventory::Inventory,
     live::LiveIds,
     look::Look,
@@ -41,6 +42,8 @@ pub(super) struct PackUse {
 pub(super) struct Confirmed {
     pub(super) session: SessionId,
     pub(super) live_bytes: u64,
+    /// Live bytes that the index finds nowhere, of a pack that it does not name.
+    pub(super) unfindable_bytes: u64,
 }
 
 impl Visitor for Marks {
@@ -130,15 +133,24 @@ impl Marks {
     pub(super) fn confirm(
         &self,
         repository: &Repository,
-        packs: &[(PackKind, PackId)],
+        candidates: &[((PackKind, PackId), Why)],
     ) -> Result<HashMap<(PackKind, PackId), Confirmed>, RepoError> {
-        let confirmed = parallel::map(packs, AT_ONCE, |(kind, id)| {
+        let confirmed = parallel::map(candidates, AT_ONCE, |((kind, id), why)| {
             let name = names::pack(*kind, *id);
             match crate::pack::read_trailer(&repository.io, &repository.keys, *kind, &name) {
                 Ok((_, trailer)) => {
-                    let live = trailer.entries.iter().filter(|frame| self.is_live(&frame.id));
-                    let live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
-                    Ok(Some(((*kind, *id), Confirmed { session: SessionId(trailer.session), live_bytes })))
+                    let (mut live_bytes, mut unfindable_bytes) = (0, 0);
+                    for frame in trailer.entries.iter().filter(|frame| self.is_live(&frame.id)) {
+                        live_bytes += u64::from(frame.length_bytes);
+                        // A killed mover stored it, and the next one again: then the index knows the second copy.
+                        if *why == Why::Unindexed
+                            && repository.index.find_anywhere(*kind, &frame.id, None)?.is_none()
+                        {
+                            unfindable_bytes += u64::from(frame.length_bytes);
+                        }
+                    }
+                    let session = SessionId(trailer.session);
+                    Ok(Some(((*kind, *id), Confirmed { session, live_bytes, unfindable_bytes })))
                 }
                 Err(error) if error.class().is_transient() => Err(error),
                 Err(error) => {

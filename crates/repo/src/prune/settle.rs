@@ -105,7 +105,7 @@ pub(super) fn has_silent(repository: &Repository, look: &Look, plan: u64) -> Res
 }
 
 /// The time of the store's clock: that of an object made just now.
-fn store_clock(repository: &Repository, plan: u64) -> Result<Timestamp, RepoError> {
+pub(super) fn store_clock(repository: &Repository, plan: u64) -> Result<Timestamp, RepoError> {
     let name = names::clock(plan, &random_bytes()?);
     repository.io.create(&name, Vec::new())?;
     let made = repository.io.info(&name)?.modified_at;

@@ -5,6 +5,7 @@ use super::look::Look;
 use crate::{
     RepoError, Repository,
     parallel::{self, AT_ONCE},
+    plans::PlanView,
 };
 use longshore_format::{
     PackId,
@@ -66,6 +67,18 @@ impl Repository {
         });
         self.delete_all(of_ended.collect(), &mut swept)?;
         Ok(swept.objects)
+    }
+
+    /// What a prune that was killed has not come to delete, and no snapshot's end will remind anybody of: objects of plans that mean
+    /// nothing any more, segments that do not count. The next plan deletes it, even if it condemns nothing.
+    pub(super) fn has_leftovers(&self, view: &PlanView) -> Result<bool, RepoError> {
+        if !self.stale_plans(view.newest)?.is_empty() {
+            return Ok(true);
+        }
+        let index = view.index();
+        let counts =
+            |name: &str| names::parse_index_segment(name).is_none_or(|(level, id)| index.counts(level, id));
+        Ok(self.io.list(names::INDEX)?.iter().any(|object| !counts(&object.name)))
     }
 
     /// Everything of plans before this one, and what killed prunes left of the store's clock.

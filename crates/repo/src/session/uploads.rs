@@ -26,6 +26,9 @@ use tokio::sync::watch;
 /// Bytes of finished packs that may wait for the store; whoever brings more waits.
 pub(crate) const IN_FLIGHT_BYTES_MAX: u64 = 64 << 20;
 
+/// A pack up to this size is signed and sent by the thread that filled it: another one would cost more than the work.
+const SMALL_BYTES_MAX: u64 = 256 << 10;
+
 /// Frames of durable packs after which a segment is due whatever their size: it bounds what a session must remember of
 /// many tiny chunks.
 const INDEX_AFTER_FRAMES: usize = 256 << 10;
@@ -158,7 +161,8 @@ impl Uploads {
         let before = state.durable_before.subscribe();
         drop(state);
         let (shared, store) = (self.shared.clone(), self.io.store().clone());
-        self.io.spawn(async move {
+        let is_small = length <= SMALL_BYTES_MAX;
+        let task = async move {
             if pack.kind == PackKind::Meta && !all_before(before, sequence).await {
                 return;
             }
@@ -170,7 +174,12 @@ impl Uploads {
             };
             let indexed = IndexedPack { kind: pack.kind, id: pack.id, entries: pack.entries };
             arrived(&shared, sequence, pack.number, length, indexed, result);
-        });
+        };
+        if is_small {
+            self.io.start(task);
+        } else {
+            self.io.spawn(task);
+        }
         Ok(())
     }
 

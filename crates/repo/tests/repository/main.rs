@@ -15,6 +15,7 @@ mod keys;
 mod locked;
 mod minio;
 mod prune;
+mod reserve;
 mod roles;
 mod runs;
 mod scale;

@@ -6,8 +6,10 @@ use crate::support::{
 use jiff::Timestamp;
 use longshore_repo::{
     BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository,
-    RepositorySettings, Snapshot, store::Store,
+    RepositorySettings, Snapshot,
+    store::{Operation, Store},
 };
+use longshore_testkit::{Fault, FaultStore};
 use std::{sync::Arc, time::Duration};
 
 /// Everything that is not needed goes, down to the last wasted byte.
@@ -267,4 +269,20 @@ fn prune_until_done(store: &Arc<dyn Store>) -> PruneReport {
         }
     }
     panic!("prune never came to an end: {sum:?}");
+}
+
+/// What a killed mover stored and no segment names, the next one has stored again. That is waste, and no damage of the index.
+#[test]
+fn copies_that_no_segment_names_do_not_stop_prune() {
+    let (store, _) = small_packs();
+    let volume = noise(1, 6 << 20);
+    let killed = FaultStore::new(store.clone(), |_, request| {
+        let is_segment = request.operation == Operation::Create && request.name.starts_with("idx/");
+        is_segment.then_some(Fault::DeadFrom)
+    });
+    back_up(&Repository::open(killed, &password()).unwrap(), "db", run_id(1), &volume, None).unwrap_err();
+    let again = back_up(&open(&store).unwrap(), "db", run_id(1), &volume, None).unwrap();
+    let report = prune(&open(&store).unwrap());
+    assert!(report.deleted_bytes > 5 << 20 && report.copied_bytes == 0, "{report:?}");
+    assert!(restore(&open(&store).unwrap(), again.snapshot()).unwrap() == volume);
 }

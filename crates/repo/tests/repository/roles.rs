@@ -13,9 +13,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 const ROLES: [&str; 4] = ["mover", "restore", "maintenance", "keys"];
 /// One name in each place.
-const PLACES: [&str; 15] = [
+const PLACES: [&str; 16] = [
     "repo", "keys/x", "keyset/x", "config/x", "probe/x", "data/x", "meta/x", "idx/0/x", "idx/1/x", "snap/x",
-    "sess/x", "gc/x", "forget/x", "bad/x", "ckpt/x",
+    "sess/x", "gc/x", "forget/x", "bad/x", "ckpt/x", "reserve",
 ];
 
 fn policy(kind: &str, role: &str) -> Value {
@@ -66,7 +66,7 @@ fn no_role_may_do_more_than_its_work() {
     let of = |role: &str| rights(&store(&minio, role), &root);
     let [created, read, deleted] = of("mover");
     assert_eq!(created, ["data/x", "meta/x", "idx/0/x", "snap/x", "sess/x"]);
-    assert_eq!((read, deleted), (except(&["data/x", "probe/x"]), vec![]));
+    assert_eq!((read, deleted), (except(&["data/x", "probe/x", "reserve"]), vec![]));
     let [created, read, deleted] = of("restore");
     assert_eq!((created, read, deleted), (vec!["sess/x"], except(&[]), vec![]));
     let secrets = ["repo", "keys/x", "keyset/x", "config/x", "probe/x"];
@@ -74,7 +74,8 @@ fn no_role_may_do_more_than_its_work() {
     assert_eq!((created, read), (except(&secrets), except(&[])));
     assert_eq!(deleted, except(&[&secrets[..], &["forget/x"]].concat()));
     let [created, read, deleted] = of("keys");
-    assert_eq!((created, read, deleted), (secrets.to_vec(), secrets.to_vec(), vec!["keys/x", "probe/x"]));
+    assert_eq!(created, [&secrets[..], &["reserve"]].concat());
+    assert_eq!((read, deleted), (secrets.to_vec(), vec!["keys/x", "probe/x"]));
 }
 
 #[test]

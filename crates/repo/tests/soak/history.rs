@@ -6,12 +6,13 @@ use crate::{
 };
 use futures::TryStreamExt as _;
 use longshore_repo::{
-    CheckOptions, Class, KdfCost, PruneOptions, PrunePolicy, Repository, RepositorySettings, Run, RunId,
-    SPAN_BYTES, Secret, Snapshot, store::Store,
+    CheckOptions, Class, KdfCost, PruneOptions, PrunePolicy, RepoError, Repository, RepositorySettings, Run,
+    RunId, SPAN_BYTES, Secret, Snapshot, store::Store,
 };
 use longshore_testkit::{Fault, FaultStore};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -20,13 +21,20 @@ use std::{
 const PASSWORD: &str = "correct horse";
 /// Longer than any history: no session of it acts by itself.
 const SILENCE_SECONDS: u32 = 1_000_000;
-const BLOCK_BYTES: usize = 96 << 10;
+/// Three of the least chunks: small, so that time goes into the protocol.
+const BLOCK_BYTES: usize = 12 << 10;
+const CHUNK_BYTES: [u32; 3] = [4 << 10, 8 << 10, 16 << 10];
 const SOURCES: [&str; 3] = ["a", "b", "c"];
 
-pub struct History {
+/// The most steps of a history, and so the most processes that begin a backup.
+const STEPS_MAX: u64 = 40;
+
+pub struct History<'r> {
     rng: StdRng,
     store: Arc<SimStore>,
-    writers: Vec<Writer>,
+    writers: Vec<Writer<'r>>,
+    /// Room for the repositories that writers opened; each stays until the history ends.
+    rooms: std::slice::Iter<'r, OnceCell<Repository>>,
     /// What must be there: content by run.
     expected: BTreeMap<RunId, Vec<u8>>,
     /// Runs that were forgotten.
@@ -35,34 +43,44 @@ pub struct History {
     log: Vec<String>,
 }
 
-impl History {
+impl<'r> History<'r> {
     /// Plays the history of a seed; panics if anything is lost, damaged or leaked. Returns its steps.
     pub fn play(seed: u64) -> u64 {
+        let rooms: Vec<OnceCell<Repository>> = (0..STEPS_MAX).map(|_| OnceCell::new()).collect();
+        History::new(seed, rooms.iter()).run(seed)
+    }
+
+    fn new(seed: u64, rooms: std::slice::Iter<'r, OnceCell<Repository>>) -> Self {
         let store = SimStore::new();
         let limits = RepositorySettings {
             pack_bytes: 1 << 20,
             silence_limit_seconds: SILENCE_SECONDS,
             reader_grace_seconds: 0,
+            chunk_bytes: CHUNK_BYTES,
             ..RepositorySettings::default()
         };
-        let cost = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
+        let cost = KdfCost { memory_kib: 8, passes: 1, lanes: 1 };
         Repository::init_with(store.clone(), &Secret::from(PASSWORD), cost, limits).unwrap();
-        let mut history = Self {
+        Self {
             rng: StdRng::seed_from_u64(seed),
             store,
             writers: Vec::new(),
+            rooms,
             expected: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             run_next: 1,
             log: Vec::new(),
-        };
-        let steps = history.rng.random_range(10..40);
+        }
+    }
+
+    fn run(mut self, seed: u64) -> u64 {
+        let steps = self.rng.random_range(10..STEPS_MAX);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (0..steps).for_each(|_| history.step());
-            history.settle();
+            (0..steps).for_each(|_| self.step());
+            self.settle();
         }));
         if let Err(panic) = result {
-            eprintln!("history of seed {seed}:\n{}", history.log.join("\n"));
+            eprintln!("history of seed {seed}:\n{}", self.log.join("\n"));
             std::panic::resume_unwind(panic);
         }
         steps
@@ -111,16 +129,29 @@ impl History {
         } else {
             self.store.clone()
         };
-        match Writer::start(store, PASSWORD, source.clone(), run, content, is_doomed) {
+        match self.start(store, source.clone(), run, content, is_doomed) {
             Ok(writer) => {
                 self.log.push(format!("begin {run} of {source}"));
                 self.writers.push(writer);
             }
-            Err((class, text)) => {
-                let may = is_doomed || (class == Class::Forgotten && self.forgotten.contains(&run));
-                assert!(may, "{run} did not begin: {text}");
+            Err(error) => {
+                let may = is_doomed || (error.class() == Class::Forgotten && self.forgotten.contains(&run));
+                assert!(may, "{run} did not begin: {error:?}");
             }
         }
+    }
+
+    fn start(
+        &mut self,
+        store: Arc<dyn Store>,
+        source: String,
+        run: RunId,
+        content: Vec<u8>,
+        is_doomed: bool,
+    ) -> Result<Writer<'r>, RepoError> {
+        let opened = Repository::open(store, &Secret::from(PASSWORD))?;
+        let repository = self.rooms.next().expect("there is a room for each step").get_or_init(|| opened);
+        Writer::start(repository, source, run, content, is_doomed)
     }
 
     /// Blocks of a small pool, so that sources share most of what they hold.
@@ -152,7 +183,7 @@ impl History {
     }
 
     fn drive_one(&mut self, number: usize, step: Step) {
-        let writer = &self.writers[number];
+        let writer = &mut self.writers[number];
         let outcome = writer.step(step);
         self.log.push(format!("{step:?} {}: {outcome:?}", writer.run));
         match outcome {
@@ -185,7 +216,7 @@ impl History {
     }
 
     /// The answer to a commit was lost: the record decides.
-    fn look_what_became_of(&mut self, writer: &Writer) {
+    fn look_what_became_of(&mut self, writer: &Writer<'_>) {
         let repository = self.open();
         let source = repository.source_id(&crate::writer::identity(&writer.source));
         if let Some(snapshot) = repository.find_run(source, writer.run).unwrap()

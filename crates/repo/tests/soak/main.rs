@@ -1,8 +1,8 @@
 //! Random histories of several writers, readers, forget and prune, with crashes and pauses, against a model of what must be
 //! there. The protocol alone is played exhaustively in `tests/protocol`; here the real code runs.
 //!
-//! `cargo xtask soak --minutes N` runs it for longer. A seed and a commit repeat a history, but for the order in which the
-//! threads of one process reach the store.
+//! `cargo xtask soak --minutes N` runs it for longer. A seed and a commit repeat a history: everything happens in one thread, as long as
+//! the store answers at once.
 
 // Helpers of tests fail by panicking, like tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,14 +1,11 @@
-//! A process that backs up, in a thread of its own, which does one step when it is told to.
+//! A process that backs up, which does one step when it is told to.
 
 use longshore_repo::{
-    BackupOptions, Class, Committed, RepoError, Repository, Run, RunId, Secret, SnapshotDraft, SnapshotStats,
-    SourceIdentity, WrittenContent, splitter::PieceKind, store::Store,
+    BackupOptions, BackupSession, ChunkRef, Class, Committed, RepoError, Repository, Run, RunId,
+    SnapshotDraft, SnapshotStats, SourceIdentity, WrittenContent,
+    splitter::{Piece, PieceKind},
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, mpsc},
-    thread::JoinHandle,
-};
+use std::collections::BTreeMap;
 
 /// What a writer can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +28,7 @@ pub enum Outcome {
     Failed(Class, String),
 }
 
-pub struct Writer {
+pub struct Writer<'r> {
     pub run: RunId,
     pub source: String,
     pub content: Vec<u8>,
@@ -39,134 +36,109 @@ pub struct Writer {
     pub was_silent: bool,
     /// Its store fails at some request.
     pub is_doomed: bool,
-    steps: mpsc::Sender<Step>,
-    outcomes: mpsc::Receiver<Outcome>,
-    thread: Option<JoinHandle<()>>,
+    repository: &'r Repository,
+    /// None once it is over. Dropped without an end it is as if it were killed: it says nothing more.
+    session: Option<BackupSession<'r>>,
+    /// The parent's chunks, by their offsets.
+    old: BTreeMap<u64, ChunkRef>,
+    pieces: Vec<Piece>,
+    at: usize,
+    runs: Vec<Run>,
 }
 
 pub fn identity(source: &str) -> SourceIdentity {
     SourceIdentity::Path { host: "sim".into(), path: source.into() }
 }
 
-impl Writer {
-    /// Starts the process; it has begun its session when this returns, or says why not.
+impl<'r> Writer<'r> {
+    /// Begins its session, or says why not.
     pub fn start(
-        store: Arc<dyn Store>,
-        password: &'static str,
+        repository: &'r Repository,
         source: String,
         run: RunId,
         content: Vec<u8>,
         is_doomed: bool,
-    ) -> Result<Self, (Class, String)> {
-        let (steps, orders) = mpsc::channel();
-        let (results, outcomes) = mpsc::channel();
-        let (path, data) = (source.clone(), content.clone());
-        let thread = std::thread::spawn(move || {
-            let failed = |error: RepoError| Outcome::Failed(error.class(), format!("{error:?}"));
-            if let Err(error) = work(store, password, &path, run, &data, &orders, &results) {
-                let _ = results.send(failed(error));
+    ) -> Result<Self, RepoError> {
+        let id = repository.source_id(&identity(&source));
+        let latest = repository.latest_of(id)?;
+        let session = repository.begin_backup(id, run, latest.as_ref(), BackupOptions::default())?;
+        let mut old = BTreeMap::new();
+        if let Some(parent) = session.parent() {
+            let mut at = 0;
+            for run in repository.open_volume(parent)?.span(0)?.unwrap_or_default() {
+                if let Run::Chunk(chunk) = run {
+                    old.insert(at, chunk);
+                }
+                at += run.length_bytes();
             }
-        });
-        let writer = Self {
+        }
+        let pieces = repository.volume_splitter().split_span(&content);
+        Ok(Self {
             run,
             source,
             content,
             was_silent: false,
             is_doomed,
-            steps,
-            outcomes,
-            thread: Some(thread),
-        };
-        match writer.outcomes.recv() {
-            Ok(Outcome::Failed(class, text)) => Err((class, text)),
-            Ok(_) => Ok(writer),
-            Err(_) => Err((Class::Machine, "the writer's thread died".into())),
+            repository,
+            session: Some(session),
+            old,
+            pieces,
+            at: 0,
+            runs: Vec::new(),
+        })
+    }
+
+    pub fn step(&mut self, step: Step) -> Outcome {
+        match self.try_step(step) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed(error.class(), format!("{error:?}")),
         }
     }
 
-    pub fn step(&self, step: Step) -> Outcome {
-        if self.steps.send(step).is_err() {
-            return Outcome::Failed(Class::Machine, "the writer is gone".into());
-        }
-        self.outcomes.recv().unwrap_or(Outcome::Failed(Class::Machine, "the writer died".into()))
-    }
-}
-
-impl Drop for Writer {
-    /// As if it were killed: its session says nothing more.
-    fn drop(&mut self) {
-        let (dead, _) = mpsc::channel();
-        self.steps = dead;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn work(
-    store: Arc<dyn Store>,
-    password: &str,
-    path: &str,
-    run: RunId,
-    content: &[u8],
-    orders: &mpsc::Receiver<Step>,
-    results: &mpsc::Sender<Outcome>,
-) -> Result<(), RepoError> {
-    let repository = Repository::open(store, &Secret::from(password))?;
-    let identity = identity(path);
-    let source = repository.source_id(&identity);
-    let latest = repository.latest_of(source)?;
-    let session = repository.begin_backup(source, run, latest.as_ref(), BackupOptions::default())?;
-    let parent = session.parent().map(|parent| repository.open_volume(parent)).transpose()?;
-    let mut old = BTreeMap::new();
-    if let Some(parent) = &parent {
-        let mut at = 0;
-        for run in parent.span(0)?.unwrap_or_default() {
-            if let Run::Chunk(chunk) = run {
-                old.insert(at, chunk);
-            }
-            at += run.length_bytes();
-        }
-    }
-    let pieces = repository.volume_splitter().split_span(content);
-    let writer = session.volume_writer(content.len() as u64, parent.as_ref());
-    let _ = results.send(Outcome::Done);
-    let (mut runs, mut at, mut next) = (Vec::new(), 0, 0);
-    let mut put = |runs: &mut Vec<Run>| -> Result<bool, RepoError> {
-        let Some(piece) = pieces.get(next) else { return Ok(false) };
-        let bytes = &content[at..at + piece.length_bytes];
-        runs.push(match piece.kind {
-            PieceKind::Hole => Run::Hole { length_bytes: piece.length_bytes as u64 },
-            PieceKind::Data => Run::Chunk(session.put_chunk(bytes, old.get(&(at as u64)))?),
-        });
-        at += piece.length_bytes;
-        next += 1;
-        Ok(true)
-    };
-    while let Ok(step) = orders.recv() {
+    fn try_step(&mut self, step: Step) -> Result<Outcome, RepoError> {
+        let over = RepoError::Misuse { rule: "a writer that is over does nothing" };
+        let session = self.session.as_ref().ok_or(over)?;
         match step {
-            Step::Put => {
-                put(&mut runs)?;
-            }
+            Step::Put => drop(self.put()?),
             Step::Checkpoint => session.checkpoint()?,
             Step::Look => session.look_for_tests()?,
             Step::Abandon => {
-                session.abandon()?;
-                let _ = results.send(Outcome::Done);
-                return Ok(());
+                if let Some(session) = self.session.take() {
+                    session.abandon()?;
+                }
             }
-            Step::Commit => {
-                while put(&mut runs)? {}
-                writer.put_span(0, &runs)?;
-                let written = writer.finish()?;
-                let committed = session.commit(draft(identity, written))?;
-                let _ = results.send(Outcome::Committed { new: matches!(committed, Committed::New(_)) });
-                return Ok(());
-            }
+            Step::Commit => return self.commit(),
         }
-        let _ = results.send(Outcome::Done);
+        Ok(Outcome::Done)
     }
-    Ok(())
+
+    /// Puts the next piece; false if there is none.
+    fn put(&mut self) -> Result<bool, RepoError> {
+        let (Some(session), Some(piece)) = (&self.session, self.pieces.get(self.runs.len())) else {
+            return Ok(false);
+        };
+        let bytes = &self.content[self.at..self.at + piece.length_bytes];
+        let run = match piece.kind {
+            PieceKind::Hole => Run::Hole { length_bytes: piece.length_bytes as u64 },
+            PieceKind::Data => Run::Chunk(session.put_chunk(bytes, self.old.get(&(self.at as u64)))?),
+        };
+        self.at += piece.length_bytes;
+        self.runs.push(run);
+        Ok(true)
+    }
+
+    fn commit(&mut self) -> Result<Outcome, RepoError> {
+        while self.put()? {}
+        let Some(session) = self.session.take() else { return Ok(Outcome::Done) };
+        let written = {
+            let parent = session.parent().map(|parent| self.repository.open_volume(parent)).transpose()?;
+            let writer = session.volume_writer(self.content.len() as u64, parent.as_ref());
+            writer.put_span(0, &self.runs)?;
+            writer.finish()?
+        };
+        let committed = session.commit(draft(identity(&self.source), written))?;
+        Ok(Outcome::Committed { new: matches!(committed, Committed::New(_)) })
+    }
 }
 
 fn draft(source: SourceIdentity, content: WrittenContent) -> SnapshotDraft {
