@@ -74,7 +74,8 @@ fn without_figures(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                let varies = ["storedBytes", "metadataBytes", "PackBytes", "indexBytes", "Ratio", "acks", "chunks"];
+                let varies =
+                    ["storedBytes", "metadataBytes", "PackBytes", "indexBytes", "Ratio", "acks", "chunks"];
                 let is_figure =
                     name == "bytes" || name == "objects" || varies.iter().any(|end| name.ends_with(end));
                 *field = if is_figure { "[figure]".into() } else { without_figures(field.take()) };

@@ -171,7 +171,9 @@ fn who_held_a_maintenance_key_that_was_replaced_changes_nothing_any_more() {
 fn slots_in_each_others_place_are_refused() {
     let (id, repository, all) = world();
     let keys = repository.keys().unwrap().keys;
-    let [one, two] = &keys.iter().map(|key| names::key_slot(id, key.slot)).collect::<Vec<_>>()[..] else { panic!() };
+    let [one, two] = &keys.iter().map(|key| names::key_slot(id, key.slot)).collect::<Vec<_>>()[..] else {
+        panic!()
+    };
     let mut swapped = all.clone();
     swapped.insert(one.clone(), all[two].clone());
     swapped.insert(two.clone(), all[one].clone());
