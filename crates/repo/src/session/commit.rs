@@ -79,6 +79,9 @@ impl Committed {
 
 impl BackupSession<'_> {
     /// Makes everything durable and then, in one conditional create, the snapshot.
+    ///
+    /// # Errors
+    /// [`crate::Class::Forgotten`] if another mover of the run had committed, and that snapshot was forgotten meanwhile.
     pub fn commit(self, draft: SnapshotDraft) -> Result<Committed, RepoError> {
         if self.repository.source_id(&draft.source) != self.key.source {
             return Err(RepoError::Misuse {
@@ -103,6 +106,11 @@ impl BackupSession<'_> {
             }
             Err(error) => return Err(error),
         };
+        // Another mover's record may have stood here, been forgotten, and gone with a prune: then the key was free again, and
+        // what was just made is no snapshot. The tombstone came before all that, and never goes.
+        if self.repository.is_forgotten(key.source, key.run)? {
+            return Err(RepoError::Forgotten { run: key.run.to_string() });
+        }
         let already = matches!(committed, Committed::AlreadyCommitted(_));
         tracing::info!(object = name, already, "the snapshot is committed");
         if let Err(error) = self.registration.end(true) {

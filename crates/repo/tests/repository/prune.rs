@@ -286,3 +286,18 @@ fn copies_that_no_segment_names_do_not_stop_prune() {
     assert!(report.deleted_bytes > 5 << 20 && report.copied_bytes == 0, "{report:?}");
     assert!(restore(&open(&store).unwrap(), again.snapshot()).unwrap() == volume);
 }
+
+/// Two movers of one run: one commits, its snapshot is forgotten and pruned, and only then the other one comes to its commit.
+#[test]
+fn a_mover_whose_run_was_forgotten_meanwhile_is_told_so() {
+    let (store, repository) = small_packs();
+    let source = repository.source_id(&pvc("db"));
+    let late = repository.begin_backup(source, run_id(1), None, BackupOptions::default()).unwrap();
+    let snapshot = committed(&open(&store).unwrap(), "db", 1, &noise(1, 1 << 20));
+    forget(&open(&store).unwrap(), &snapshot);
+    prune(&open(&store).unwrap());
+    let content = late.volume_writer(4096, None).finish().unwrap();
+    assert_eq!(class(late.commit(draft(pvc("db"), content))), Class::Forgotten);
+    prune(&open(&store).unwrap());
+    assert!(!names(&store).iter().any(|name| name.starts_with("snap/")), "what it made goes");
+}
