@@ -206,6 +206,10 @@ fn a_store_that_hides_the_newest_revision_only_fools_older_keys() {
     let mut hidden = objects(&store);
     hidden.remove(&names::keyset(id, 3)).unwrap();
     hidden.remove(&names::config(id, 2)).unwrap();
+    assert_eq!(class(as_mover(&store_of(&hidden))), Class::WrongPassword, "his slot is deleted");
+    // This store has kept it.
+    let name = names::key_slot(id, slot);
+    hidden.insert(name.clone(), before[&name].clone());
     assert_eq!(as_mover(&store_of(&hidden)).unwrap().keys().unwrap().epoch, 1);
     assert_eq!(class(Repository::open(store_of(&hidden), newer)), Class::WrongPassword);
 }
