@@ -38,9 +38,7 @@ impl Access {
 
     /// From the command line and the environment.
     pub fn from(global: &GlobalArguments) -> Result<Self, Failure> {
-        let Some(location) = global.repo.as_deref().filter(|location| !location.is_empty()) else {
-            return Err(Failure::usage("no repository: give --repo or set LONGSHORE_REPOSITORY"));
-        };
+        let location = location(global)?;
         let credential = match &global.key_file {
             Some(file) => key_file(file)?,
             None => password(
@@ -52,12 +50,7 @@ impl Access {
         };
         let unlock =
             Unlock { credential, slot: global.key_slot.as_ref().map(|slot| slot.to_ascii_lowercase()) };
-        let limits = RateLimits {
-            upload_bytes_per_second: global.limit_upload,
-            download_bytes_per_second: global.limit_download,
-            ..RateLimits::NONE
-        };
-        Ok(Self::new(location, StoreSettings::new(store_variables()).with_limits(limits), unlock))
+        Ok(Self::new(location, settings(global), unlock))
     }
 
     /// The repository that is copied into.
@@ -96,19 +89,7 @@ impl Access {
     }
 
     fn store(&self) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
-        if holds_credentials(&self.location) {
-            // The address stands in messages and in the status of resources.
-            let message = "the repository's address holds a user or password; give credentials apart from it";
-            return Err(Failure::of(Reason::RepositoryAddressInvalid, message.to_owned()));
-        }
-        let (store, _counters) = store::open(&self.location, &self.settings).map_err(|error| {
-            let reason = match &error {
-                OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
-                _ => Reason::SecretKeyMissing,
-            };
-            Failure::of(reason, chain(&error))
-        })?;
-        Ok(store)
+        open_store(&self.location, &self.settings)
     }
 
     fn failed(&self, error: MoverError) -> Failure {
@@ -116,6 +97,41 @@ impl Access {
         failure.message = format!("repository {}: {}", self.location, failure.message);
         failure
     }
+}
+
+/// The store that the command line names, without anything that opens the repository in it.
+pub fn store_alone(global: &GlobalArguments) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
+    open_store(&normal_location(location(global)?), &settings(global))
+}
+
+fn location(global: &GlobalArguments) -> Result<&str, Failure> {
+    let location = global.repo.as_deref().filter(|location| !location.is_empty());
+    location.ok_or_else(|| Failure::usage("no repository: give --repo or set LONGSHORE_REPOSITORY"))
+}
+
+fn settings(global: &GlobalArguments) -> StoreSettings {
+    let limits = RateLimits {
+        upload_bytes_per_second: global.limit_upload,
+        download_bytes_per_second: global.limit_download,
+        ..RateLimits::NONE
+    };
+    StoreSettings::new(store_variables()).with_limits(limits)
+}
+
+fn open_store(location: &str, settings: &StoreSettings) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
+    if holds_credentials(location) {
+        // The address stands in messages and in the status of resources.
+        let message = "the repository's address holds a user or password; give credentials apart from it";
+        return Err(Failure::of(Reason::RepositoryAddressInvalid, message.to_owned()));
+    }
+    let (store, _counters) = store::open(location, settings).map_err(|error| {
+        let reason = match &error {
+            OpenError::Location { .. } => Reason::RepositoryAddressInvalid,
+            _ => Reason::SecretKeyMissing,
+        };
+        Failure::of(reason, chain(&error))
+    })?;
+    Ok(store)
 }
 
 /// The store's variables of this process.

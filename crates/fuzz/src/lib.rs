@@ -14,6 +14,7 @@ use longshore_crypto::Keyset;
 use longshore_format::{
     PackId, RunId, SourceId,
     config::RepositoryConfig,
+    damage::DamageReport,
     header::RepositoryHeader,
     index::SegmentFooter,
     keyset::KeysetRevision,
@@ -63,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     target("snapshot", |bytes| json(bytes, SnapshotRecord::decode, SnapshotRecord::encode)),
     target("fence", |bytes| json(bytes, Fence::decode, Fence::encode)),
     target("tombstone", |bytes| json(bytes, Tombstone::decode, Tombstone::encode)),
+    target("damage-report", |bytes| json(bytes, DamageReport::decode, DamageReport::encode)),
     target("plan", |bytes| json(bytes, Plan::decode, Plan::encode)),
     target("plan-result", |bytes| json(bytes, PlanResult::decode, PlanResult::encode)),
     target("session-open", |bytes| json(bytes, SessionOpen::decode, SessionOpen::encode)),
@@ -84,6 +86,7 @@ pub const TARGETS: &[Target] = &[
     target("name-plan", |bytes| {
         text(bytes, names::parse_plan, |(number, object)| names::plan(*number, *object))
     }),
+    target("name-damage", |bytes| text(bytes, names::parse_damage, |pack| names::damage(*pack))),
     target("id-pack", |bytes| text(bytes, |name| name.parse().ok(), PackId::to_string)),
     target("id-source", |bytes| text(bytes, |name| name.parse().ok(), SourceId::to_string)),
     target("id-run", |bytes| again(bytes, |name| name.parse().ok(), RunId::to_string)),

@@ -13,13 +13,17 @@
 //! Kubernetes, files, devices, wall clocks (callers pass times), the process environment.
 
 mod check;
+mod damage;
 mod diff;
 mod error;
+mod examine;
 mod forget;
 mod frame;
 mod index;
 mod io;
+mod keyless;
 mod keys;
+mod losses;
 mod open;
 mod pack;
 mod parallel;
@@ -29,6 +33,7 @@ mod read;
 mod reading;
 mod record;
 mod registration;
+mod repair;
 mod session;
 mod snapshots;
 mod stats;
@@ -36,7 +41,7 @@ mod tree;
 mod volume;
 mod walk;
 
-pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
+pub use check::{CheckOptions, CheckProgress, CheckReport, Problem, Sample};
 pub use diff::{
     DiffTotals, Difference, EachDifference, EntryChange, EntryCounts, EntryDifference, RangeContent,
     RangeDifference,
@@ -44,6 +49,7 @@ pub use diff::{
 pub use error::{Class, RepoError};
 pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 pub use index::RebuildReport;
+pub use keyless::{KeylessReport, check_keyless};
 pub use keys::{AddedKey, ChangedKeys, KeyChange, KeyHolder, KeyInfo, KeyList, Unlock};
 pub use longshore_crypto::{Credential, CryptoError, Identity, Recipient, Secret, StrongKey};
 pub use longshore_format::{
@@ -58,12 +64,14 @@ pub use longshore_format::{
 };
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
+pub use losses::{Loss, Losses};
 pub use open::{Opened, Repository, RepositorySettings};
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;
+pub use repair::{DamagedPack, PacksRepair};
 pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
-pub use snapshots::Snapshot;
+pub use snapshots::{DamagedSnapshot, Snapshot, SnapshotList};
 pub use stats::{ObjectCount, RepositoryStats, SnapshotUsage, Usage};
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
 pub use volume::{VolumeReader, VolumeWriter};

@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod ls;
 mod prune;
+mod repair;
 mod restore;
 mod snapshots;
 mod stats;
@@ -36,6 +37,7 @@ pub fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(verb) => check::run(&global, &verb),
         Command::Forget(verb) => forget::run(&global, &verb),
         Command::Prune(verb) => prune::run(&global, &verb),
+        Command::Repair(verb) => repair::run(&global, &verb),
         Command::Key(verb) => key::run(&global, &verb),
         Command::Diff(verb) => diff::run(&global, &verb),
         Command::Stats(verb) => stats::run(&global, &verb),

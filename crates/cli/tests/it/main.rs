@@ -9,6 +9,7 @@ mod key;
 mod kill;
 mod memory;
 mod mover;
+mod repair;
 mod roundtrip;
 mod sandbox;
 mod secrets;

@@ -1,4 +1,4 @@
-//! The small records beside snapshots: sessions, tombstones, plans and their results. Each must open; what they say is
+//! The small records beside snapshots: sessions, tombstones, plans and their results, damage reports. Each must open; what they say is
 //! prune's business.
 
 use super::CheckReport;
@@ -15,7 +15,7 @@ use longshore_store::Class as StoreClass;
 
 impl Repository {
     pub(super) fn check_records(&self, report: &mut CheckReport) -> Result<(), RepoError> {
-        for prefix in [names::SESSIONS, names::TOMBSTONES, names::PLANS] {
+        for prefix in [names::SESSIONS, names::TOMBSTONES, names::PLANS, names::DAMAGE] {
             let objects = self.io.list(prefix)?;
             let found = parallel::map(&objects, AT_ONCE, |object| {
                 let Some(kind) = kind_of(&object.name) else { return Ok(None) };
@@ -41,6 +41,9 @@ fn kind_of(name: &str) -> Option<RecordKind> {
     }
     if names::parse_tombstone(name).is_some() {
         return Some(RecordKind::Forget);
+    }
+    if names::parse_damage(name).is_some() {
+        return Some(RecordKind::Bad);
     }
     match names::parse_plan(name)?.1 {
         PlanObject::Plan => Some(RecordKind::Plan),
