@@ -10,7 +10,9 @@ pub use key::{
     AddKeyArguments, KeyArguments, KeyCommand, RecoveryKeyArguments, RemoveKeyArguments, RoleArgument,
 };
 pub use lock::{LockArguments, LockModeArgument};
-pub use repair::{RepairArguments, RepairCommand, UndeleteArguments};
+pub use repair::{
+    RepairArguments, RepairCommand, RepairPacksArguments, RepairSnapshotsArguments, UndeleteArguments,
+};
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -177,7 +179,7 @@ pub enum Command {
     Checkpoint,
     /// Lock what the snapshots need against deletion, in a bucket with Object Lock
     Lock(LockArguments),
-    /// Save what can be saved of a repository that was damaged
+    /// Save what can be saved of a damaged repository, and say what cannot
     Repair(RepairArguments),
     /// Keys of the repository: who may open it, and as what
     Key(KeyArguments),
@@ -275,9 +277,24 @@ pub struct LsArguments {
 /// `longshore check`
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// Read, decrypt and compare every stored byte
-    #[arg(long)]
-    pub read_data: bool,
+    /// Read, decrypt and compare every stored byte; with a percentage, as --read-data=10%, those of such a part of the packs,
+    /// another one every day
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100",
+        value_parser = parse_percent
+    )]
+    pub read_data: Option<u32>,
+    /// Which part of the packs is read: parts with numbers one after the other cover all. Else the number of days since 1970
+    #[arg(long, value_name = "NUMBER", requires = "read_data")]
+    pub part: Option<u64>,
+    /// Use no password or key: prove that every pack and index segment has the content that its name says, and that
+    /// everything else has its form
+    #[arg(long, conflicts_with = "read_data")]
+    pub keyless: bool,
 }
 
 /// `longshore forget`
@@ -406,6 +423,12 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A percentage, 1 to 100, with or without its sign.
+fn parse_percent(text: &str) -> Result<u32, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    percent.filter(|percent| (1..=100).contains(percent)).ok_or_else(|| "expected 1% to 100%".to_owned())
+}
+
 /// A number with a unit: s, m, h, d, w, y.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a number and a unit, as 90s, 15m, 36h, 14d, 2w, 1y".to_owned();
@@ -461,6 +484,14 @@ mod tests {
         assert_eq!(parse_size("0").unwrap(), 0);
         for wrong in ["", "M", "5X", "-1", "99999999999999999999", "99999999999T"] {
             assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_is_one_to_a_hundred() {
+        assert_eq!((parse_percent("10%").unwrap(), parse_percent("100").unwrap()), (10, 100));
+        for wrong in ["", "%", "0", "101", "-1", "1.5", "10%%"] {
+            assert!(parse_percent(wrong).is_err(), "{wrong}");
         }
     }
 

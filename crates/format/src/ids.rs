@@ -69,6 +69,10 @@ id!(
     NodeId, 32, "node id"
 );
 id!(
+    /// What stands in a frame: the id of a chunk or of a node, whichever the pack's kind says.
+    FrameId, 32, "id of a chunk or node"
+);
+id!(
     /// BLAKE3 of all bytes of a pack; also its object name.
     PackId, 32, "pack id"
 );

@@ -7,6 +7,7 @@
 pub mod bytes;
 pub mod checkpoint;
 pub mod config;
+pub mod damage;
 mod error;
 pub mod header;
 pub mod hint;
@@ -27,7 +28,9 @@ pub mod tree;
 
 pub use error::{Class, FormatError};
 pub use hint::{ChunkRef, Location, NodeRef, Place, Run};
-pub use ids::{ChunkId, Digest, NodeId, PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId};
+pub use ids::{
+    ChunkId, Digest, FrameId, NodeId, PackId, RepositoryId, RunId, SegmentId, SessionId, SlotId, SourceId,
+};
 
 /// The version of the repository format that this build writes.
 pub const FORMAT_VERSION: u16 = 1;

@@ -25,11 +25,14 @@ pub const TOMBSTONES: &str = "forget/";
 pub const PLANS: &str = "gc/";
 /// Prefix of checkpoints.
 pub const CHECKPOINTS: &str = "ckpt/";
+/// Prefix of damage reports.
+pub const DAMAGE: &str = "bad/";
 /// An object of no use but that prune can delete it on a full store.
 pub const RESERVE: &str = "reserve";
 
 /// What a pack holds. Metadata packs stay in a hot storage class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PackKind {
     /// Chunks of volumes and files.
     Data,
@@ -74,6 +77,16 @@ pub fn parse_pack(name: &str) -> Option<(PackKind, PackId)> {
     let kind = PackKind::ALL.into_iter().find(|kind| name.starts_with(kind.prefix()))?;
     let id: PackId = name.get(name.rfind('/')? + 1..)?.parse().ok()?;
     (pack(kind, id) == name).then_some((kind, id))
+}
+
+/// The name of the report that a pack is damaged.
+pub fn damage(pack: PackId) -> String {
+    format!("{DAMAGE}{pack}")
+}
+
+/// The pack whose damage report a name stands for, if it is one.
+pub fn parse_damage(name: &str) -> Option<PackId> {
+    name.strip_prefix(DAMAGE)?.parse().ok()
 }
 
 /// The name of an index segment. Movers write level 0 only.
@@ -374,5 +387,8 @@ mod tests {
             assert_eq!(parse_plan(&plan(12, object)), Some((12, object)));
         }
         assert_eq!(parse_plan("gc/00000012/other"), None);
+        let pack = PackId([7; 32]);
+        assert_eq!(parse_damage(&damage(pack)), Some(pack));
+        assert_eq!(parse_damage(&damage(pack)[..60]), None);
     }
 }

@@ -106,7 +106,8 @@ impl RecordKind {
     pub fn bytes_max(self) -> usize {
         match self {
             Self::Plan | Self::Result | Self::Checkpoint => 32 << 20,
-            Self::Config | Self::Snapshot | Self::Fence | Self::Session | Self::Forget | Self::Bad => 1 << 20,
+            Self::Bad => 2 << 20,
+            Self::Config | Self::Snapshot | Self::Fence | Self::Session | Self::Forget => 1 << 20,
         }
     }
 

@@ -15,6 +15,7 @@ use longshore_format::{
     PackId, RunId, SourceId,
     checkpoint::Checkpoint,
     config::RepositoryConfig,
+    damage::DamageReport,
     header::RepositoryHeader,
     index::SegmentFooter,
     keyset::KeysetRevision,
@@ -64,6 +65,7 @@ pub const TARGETS: &[Target] = &[
     target("snapshot", |bytes| json(bytes, SnapshotRecord::decode, SnapshotRecord::encode)),
     target("fence", |bytes| json(bytes, Fence::decode, Fence::encode)),
     target("tombstone", |bytes| json(bytes, Tombstone::decode, Tombstone::encode)),
+    target("damage-report", |bytes| json(bytes, DamageReport::decode, DamageReport::encode)),
     target("plan", |bytes| json(bytes, Plan::decode, Plan::encode)),
     target("plan-result", |bytes| json(bytes, PlanResult::decode, PlanResult::encode)),
     target("checkpoint", |bytes| json(bytes, Checkpoint::decode, Checkpoint::encode)),
@@ -89,6 +91,7 @@ pub const TARGETS: &[Target] = &[
     target("name-checkpoint", |bytes| {
         text(bytes, names::parse_checkpoint, |number| names::checkpoint(*number))
     }),
+    target("name-damage", |bytes| text(bytes, names::parse_damage, |pack| names::damage(*pack))),
     target("id-pack", |bytes| text(bytes, |name| name.parse().ok(), PackId::to_string)),
     target("id-source", |bytes| text(bytes, |name| name.parse().ok(), SourceId::to_string)),
     target("id-run", |bytes| again(bytes, |name| name.parse().ok(), RunId::to_string)),

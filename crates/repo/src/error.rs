@@ -250,7 +250,9 @@ pub enum RepoError {
         run: String,
     },
     /// What keeps a snapshot alive cannot be read, so nothing may be deleted.
-    #[error("{object} cannot be read, so that nothing may be deleted; `check` says what is damaged")]
+    #[error(
+        "{object} cannot be read, so that nothing may be deleted; `check` says what is damaged, `repair snapshots` what can be done"
+    )]
     Undecidable {
         /// A node of a snapshot, or the record of a session.
         object: String,

@@ -4,9 +4,13 @@ mod policy;
 
 pub use policy::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 
-use crate::{RepoError, Repository, Snapshot, record};
+use crate::{RepoError, Repository, Snapshot, check::says_damage, record};
 use jiff::Timestamp;
-use longshore_format::{names, prune::Tombstone, sealed::RecordKind};
+use longshore_format::{
+    names::{self, SnapshotKey},
+    prune::Tombstone,
+    sealed::RecordKind,
+};
 use longshore_store::Class as StoreClass;
 
 impl Repository {
@@ -17,7 +21,14 @@ impl Repository {
     /// # Errors
     /// [`crate::Class::NoAuthority`] if the key that opened the repository is a mover's.
     pub fn forget(&self, snapshot: &Snapshot, reason: &str, now: Timestamp) -> Result<(), RepoError> {
-        let key = snapshot.key;
+        self.forget_key(snapshot.key, reason, now)
+    }
+
+    /// Forgets whatever snapshot stands at a key, also one whose record cannot be read any more.
+    ///
+    /// # Errors
+    /// [`crate::Class::NoAuthority`] if the key that opened the repository is a mover's.
+    pub fn forget_key(&self, key: SnapshotKey, reason: &str, now: Timestamp) -> Result<(), RepoError> {
         let name = names::tombstone(key.source, key.run);
         let tombstone = Tombstone {
             source: key.source,
@@ -29,11 +40,16 @@ impl Repository {
         let plain = tombstone.encode().map_err(RepoError::format(&name))?;
         let sealed = record::seal(&self.keys, RecordKind::Forget, &name, &plain)?;
         match self.with_reserve(|_| self.io.create(&name, sealed.clone())) {
-            // A stranger may have put something there; then the snapshot is not forgotten, and that is said.
-            Err(RepoError::Store { source }) if source.class() == StoreClass::AlreadyExists => {
-                self.is_forgotten(key.source, key.run).map(|_| ())
+            Err(RepoError::Store { source }) if source.class() == StoreClass::AlreadyExists => {}
+            result => return result,
+        }
+        match self.is_forgotten(key.source, key.run) {
+            // A stranger has put something there, or the tombstone is damaged: it means nothing, and makes room.
+            Err(error) if says_damage(&error) => {
+                self.io.delete(&name)?;
+                self.io.create(&name, sealed)
             }
-            result => result,
+            result => result.map(|_| ()),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use segment::{ListedSegment, SegmentPacks};
 pub(crate) use view::{IndexView, ViewSource};
 pub(crate) use writer::{EncodedSegment, IndexedPack, SegmentBuilder, SegmentLimits};
 
-use crate::{Class, RepoError, io::Io};
+use crate::{Class, RepoError, damage::Quarantine, io::Io};
 use cache::PageCache;
 use fingerprints::Fingerprints;
 use guard::Guard;
@@ -148,6 +148,7 @@ impl Index {
     /// them that were answered until now are returned, and belong into the session's `seen` record.
     pub(crate) fn adopt_view(&self, view: &IndexView) -> Vec<PackId> {
         let used = self.guard.adopt(view.plan, &view.condemned);
+        self.guard.set_quarantine(view.quarantine.clone());
         self.plan.fetch_max(view.plan, Relaxed);
         used
     }
@@ -162,12 +163,34 @@ impl Index {
         self.guard.is_condemned(pack)
     }
 
-    /// Lists the packs of all segments that count; a pack that several list comes several times.
+    /// Packs that are known to be damaged.
+    pub(crate) fn quarantine(&self) -> Arc<Quarantine> {
+        self.guard.quarantine()
+    }
+
+    /// Takes over reports that were made since the index was listed.
+    pub(crate) fn set_quarantine(&self, quarantine: Arc<Quarantine>) {
+        self.guard.set_quarantine(quarantine);
+    }
+
+    /// Lists the packs of all segments that count; a pack that several list comes several times. A damaged segment is
+    /// left out from where it cannot be read: what only it lists is then as if no segment did.
     pub(crate) fn each_pack(&self, each: &mut dyn FnMut(&IndexedPack)) -> Result<(), RepoError> {
         for listed in self.list_segments()?.0 {
-            for pack in self.packs_of(self.open_segment(&listed)?) {
-                each(&pack?);
+            match self.each_of(&listed, each) {
+                Err(error) if is_damage(&error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, segment = listed.name(), "a segment of the index is damaged");
+                }
+                result => result?,
             }
+        }
+        Ok(())
+    }
+
+    fn each_of(&self, listed: &ListedSegment, each: &mut dyn FnMut(&IndexedPack)) -> Result<(), RepoError> {
+        for pack in self.packs_of(self.open_segment(listed)?) {
+            each(&pack?);
         }
         Ok(())
     }
@@ -221,7 +244,7 @@ impl State {
 }
 
 /// Whether an error says that an object is not what it should be.
-fn is_damage(error: &RepoError) -> bool {
+pub(crate) fn is_damage(error: &RepoError) -> bool {
     matches!(error.class(), Class::Corrupt | Class::Store(longshore_store::Class::Corrupt))
 }
 

@@ -14,13 +14,17 @@
 
 mod check;
 mod checkpoint;
+mod damage;
 mod diff;
 mod error;
+mod examine;
 mod forget;
 mod frame;
 mod index;
 mod io;
+mod keyless;
 mod keys;
+mod losses;
 mod open;
 mod pack;
 mod parallel;
@@ -31,6 +35,7 @@ mod read;
 mod reading;
 mod record;
 mod registration;
+mod repair;
 mod reserve;
 mod session;
 mod snapshots;
@@ -39,7 +44,7 @@ mod tree;
 mod volume;
 mod walk;
 
-pub use check::{CheckOptions, CheckProgress, CheckReport, Problem};
+pub use check::{CheckOptions, CheckProgress, CheckReport, Problem, Sample};
 pub use checkpoint::{Anchor, AnchorError, Seen as SeenCheckpoint};
 pub use diff::{
     DiffTotals, Difference, EachDifference, EntryChange, EntryCounts, EntryDifference, RangeContent,
@@ -48,6 +53,7 @@ pub use diff::{
 pub use error::{Class, RepoError};
 pub use forget::{ForgetDecision, ForgetPolicy, KeepReason, decide_forget};
 pub use index::RebuildReport;
+pub use keyless::{KeylessReport, check_keyless};
 pub use keys::{AddedKey, ChangedKeys, KeyChange, KeyHolder, KeyInfo, KeyList, Unlock};
 pub use longshore_crypto::{Credential, CryptoError, Identity, Recipient, Secret, StrongKey};
 pub use longshore_format::{
@@ -62,6 +68,7 @@ pub use longshore_format::{
 };
 pub use longshore_splitter as splitter;
 pub use longshore_store as store;
+pub use losses::{Loss, Losses};
 pub use open::{Opened, RESERVE_BYTES, Repository, RepositorySettings};
 pub use protection::{
     LockOptions, LockReport, ProtectionReport, RemovedVersions, Undeleted, keeps_versions, undelete,
@@ -69,8 +76,9 @@ pub use protection::{
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};
 pub use reading::Reading;
+pub use repair::{DamagedPack, PacksRepair};
 pub use session::{BackupOptions, BackupSession, Committed, SessionStats, SnapshotDraft, WrittenContent};
-pub use snapshots::Snapshot;
+pub use snapshots::{DamagedSnapshot, Snapshot, SnapshotList};
 pub use stats::{ObjectCount, RepositoryStats, SnapshotUsage, Usage};
 pub use tree::{DirectoryWriter, Entries, FileRuns, FileWriter, TreeReader};
 pub use volume::{VolumeReader, VolumeWriter};

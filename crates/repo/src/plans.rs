@@ -2,6 +2,7 @@
 
 use crate::{
     RepoError,
+    damage::Quarantine,
     index::{IndexView, ViewSource},
     io::Io,
     record,
@@ -31,6 +32,8 @@ pub(crate) struct PlanView {
     pub(crate) condemned: Arc<HashSet<PackId>>,
     /// The newest result: that of the newest plan or of the one before it.
     pub(crate) result: Option<Arc<PlanResult>>,
+    /// Packs that are known to be damaged.
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
 impl PlanView {
@@ -65,7 +68,8 @@ impl PlanView {
             number => read_plan(io, keys, number)?.condemned,
         };
         let condemned = Arc::new(plan.iter().map(|(_, pack)| pack).collect());
-        Ok(Self { newest, plan: Arc::new(plan), condemned, result })
+        let quarantine = Arc::new(Quarantine::load(io, keys)?);
+        Ok(Self { newest, plan: Arc::new(plan), condemned, result, quarantine })
     }
 
     /// What it says about the index.
@@ -76,6 +80,7 @@ impl PlanView {
             condemned: self.condemned.clone(),
             level_0_from: self.level_0_from(),
             level_1: level_1.unwrap_or_default(),
+            quarantine: self.quarantine.clone(),
         }
     }
 }

@@ -20,10 +20,10 @@ mod settle;
 mod sweep;
 
 pub use choose::PrunePolicy;
+pub(crate) use copy::Copier;
 
-use crate::{RepoError, Repository, plans, record};
+use crate::{RepoError, Repository, index::is_damage, plans, record};
 use choose::{Choice, Why, choose};
-use copy::Copier;
 use inventory::Inventory;
 use jiff::Timestamp;
 use longshore_format::{
@@ -34,7 +34,7 @@ use longshore_format::{
     session::PackList,
 };
 use longshore_store::Class as StoreClass;
-use mark::Marks;
+use mark::{Marks, Usage};
 use settle::Settled;
 use std::{collections::HashSet, time::Duration};
 
@@ -251,8 +251,10 @@ impl Repository {
     fn prepare(&self, options: &PruneOptions) -> Result<Prepared, RepoError> {
         let inventory = Inventory::take(self)?;
         let marks = Marks::of(self, &inventory)?;
-        let uses = marks.usage(self, &inventory)?;
-        let choice = choose(&uses, &inventory.view.condemned, options.policy);
+        let Usage { packs: uses, missing } = marks.usage(self, &inventory)?;
+        let is_damaged = |pack| inventory.view.quarantine.holds(pack);
+        let mut choice = choose(&uses, &inventory.view.condemned, &is_damaged, options.policy);
+        choice.damaged.extend(missing);
         let confirmed = self.confirm(&choice, &inventory, &marks)?;
         let estimate = PruneEstimate {
             packs: uses.len() as u64,
@@ -277,6 +279,7 @@ impl Repository {
         inventory: &Inventory,
         marks: &Marks,
     ) -> Result<Confirmation, RepoError> {
+        let is_anybody_there = !inventory.look.sessions.is_empty();
         let owners: HashSet<_> = inventory.look.sessions.iter().map(|session| session.id).collect();
         let mut out = Confirmation::default();
         let mut candidates = choice.all();
@@ -288,6 +291,8 @@ impl Repository {
             let live_bytes = trailer.map_or(0, |trailer| trailer.live_bytes);
             let goes = match why {
                 Why::Condemned => true,
+                // Whose it is cannot be asked of a pack whose trailer is lost, so nobody may be there.
+                Why::Damaged => trailer.map_or(!is_anybody_there, |_| !is_owned),
                 Why::Dead => trailer.is_some() && !is_owned && live_bytes == 0,
                 Why::Wasteful | Why::Unindexed => trailer.is_some() && !is_owned,
             };
@@ -356,7 +361,7 @@ impl Repository {
         let total = plan.condemned.len();
         let mut done = 0;
         progress(PruneStage::Copying(0, total));
-        let copied = Copier::new(self, &marks, used)?.run(plan.condemned.iter(), &mut || {
+        let copied = Copier::new(self, Some(&marks), used)?.run(plan.condemned.iter(), &mut || {
             done += 1;
             progress(PruneStage::Copying(done, total));
         })?;
@@ -387,6 +392,17 @@ impl Repository {
         Ok(segments.iter().filter(|segment| matches!(segment.level, Level::Zero { .. })).count())
     }
 
+    /// A result leaves damaged segments out, so that no reader stumbles over them any more.
+    fn has_damaged_segment(&self) -> Result<bool, RepoError> {
+        for segment in self.index.list_segments()?.0 {
+            match self.index.prove(&segment, |_| ()) {
+                Err(error) if is_damage(&error) => return Ok(true),
+                result => result?,
+            }
+        }
+        Ok(false)
+    }
+
     /// Only the newest plan counts. Who was paused and finds a newer one has nothing more to do.
     fn require_newest(&self, number: u64) -> Result<(), RepoError> {
         match plans::newest_numbers(&self.io)?.0 {
@@ -404,6 +420,7 @@ impl Prepared {
         Ok(has_waste
             || repository.level_0_count()? >= LEVEL_0_MANY
             || repository.has_leftovers(&self.inventory.view)?
-            || settle::has_silent(repository, &self.inventory.look, plan)?)
+            || settle::has_silent(repository, &self.inventory.look, plan)?
+            || repository.has_damaged_segment()?)
     }
 }

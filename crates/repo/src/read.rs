@@ -20,6 +20,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Copies of one chunk or node that are tried. More than two or three are nowhere.
+const COPIES_MAX: usize = 16;
 /// Keys of packs kept in memory.
 const PACK_KEYS_MAX: usize = 4096;
 
@@ -64,7 +66,7 @@ impl Repository {
         self.read_object_at(kind, id, location, &mut None, proves)
     }
 
-    /// Reads by hint; if that fails, by index, wherever else the id may be.
+    /// Reads by hint; if that fails, by index, all copies one after the other.
     fn read_object_at(
         &self,
         kind: PackKind,
@@ -77,29 +79,31 @@ impl Repository {
             Location::Stored(place) => Some(place),
             Location::Unknown | Location::Open { .. } => None,
         };
-        let mut first_error = None;
-        if let Some(place) = hinted {
+        let (mut first_error, mut tried) = (None, Vec::new());
+        let mut next = hinted;
+        while tried.len() < COPIES_MAX {
+            let place = match next.take() {
+                Some(place) => place,
+                // The first error names what is damaged; the index's would only say that there is no other copy.
+                None => match self.index.find_anywhere(kind, id, &tried) {
+                    Ok(Some(place)) => place,
+                    Ok(None) => break,
+                    Err(error) => return Err(first_error.unwrap_or(error)),
+                },
+            };
             match self.read_place(kind, id, place, &proves) {
                 Ok(plain) => {
                     *found_in = Some(place.pack);
                     return Ok(plain);
                 }
                 Err(error) if error.class().is_transient() => return Err(error),
-                Err(error) => first_error = Some(error),
+                Err(error) => {
+                    tried.push(place.pack);
+                    first_error.get_or_insert(error);
+                }
             }
         }
-        // Prefer the error of the hinted place to the index's: it names what is damaged.
-        match self.index.find_anywhere(kind, id, hinted) {
-            Ok(Some(place)) => match self.read_place(kind, id, place, &proves) {
-                Ok(plain) => {
-                    *found_in = Some(place.pack);
-                    Ok(plain)
-                }
-                Err(error) => Err(first_error.unwrap_or(error)),
-            },
-            Ok(None) => Err(first_error.unwrap_or(RepoError::Missing { what: "", id: String::new() })),
-            Err(error) => Err(first_error.unwrap_or(error)),
-        }
+        Err(first_error.unwrap_or(RepoError::Missing { what: "", id: String::new() }))
     }
 
     /// Reads what stands at a place and compares it with its id.

@@ -10,6 +10,7 @@ mod known;
 mod nodes;
 mod progress;
 mod stats;
+mod trust;
 mod uploads;
 
 pub use commit::{Committed, SnapshotDraft, WrittenContent};
@@ -193,6 +194,7 @@ impl<'r> BackupSession<'r> {
         if let Some(near) = near
             && near.id == id
             && matches!(near.location, Location::Stored(_))
+            && !self.repository.doubts(&id.0, near.location)
         {
             return Ok(chunk(near.location));
         }

@@ -2,6 +2,8 @@
 
 use crate::{
     RepoError, Repository,
+    check::says_damage,
+    error::chain,
     parallel::{self, AT_ONCE},
     record,
 };
@@ -31,6 +33,26 @@ impl Snapshot {
     }
 }
 
+/// Something at a snapshot's key, or at its tombstone's, that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedSnapshot {
+    /// The key of the record.
+    pub key: SnapshotKey,
+    /// The object that is damaged: the record, or the tombstone.
+    pub object: String,
+    /// What is wrong, with all causes.
+    pub reason: String,
+}
+
+/// What there is of snapshots.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SnapshotList {
+    /// Those that were not forgotten, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// What cannot be read. Nobody knows what such a snapshot needs, so prune deletes nothing until it is forgotten.
+    pub damaged: Vec<DamagedSnapshot>,
+}
+
 /// What stands at a commit key.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum AtKey {
@@ -51,14 +73,27 @@ pub(crate) enum RunState {
 }
 
 impl Repository {
-    /// All snapshots that were not forgotten, oldest first.
+    /// All snapshots that can be read and were not forgotten, oldest first.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, RepoError> {
+        Ok(self.list_snapshots()?.snapshots)
+    }
+
+    /// All snapshots, also those that cannot be read.
+    pub fn list_snapshots(&self) -> Result<SnapshotList, RepoError> {
         self.read_all(names::SNAPSHOTS, names::TOMBSTONES)
     }
 
-    /// All snapshots of a source that were not forgotten, oldest first.
+    /// All snapshots of a source that can be read and were not forgotten, oldest first.
     pub fn snapshots_of(&self, source: SourceId) -> Result<Vec<Snapshot>, RepoError> {
-        self.read_all(&names::source(source), &names::tombstones_of(source))
+        Ok(self.read_all(&names::source(source), &names::tombstones_of(source))?.snapshots)
+    }
+
+    /// The damaged record that a user means, by its run's id or the unique beginning of one.
+    pub fn resolve_damaged(&self, wanted: &str) -> Result<Option<DamagedSnapshot>, RepoError> {
+        let prefix = plain_prefix(wanted);
+        let mut found = self.list_snapshots()?.damaged;
+        found.retain(|damaged| is_meant(&damaged.key, &prefix));
+        Ok(if found.len() == 1 { found.pop() } else { None })
     }
 
     /// The newest complete snapshot of a source: the natural parent of the next.
@@ -94,12 +129,17 @@ impl Repository {
             let newest = self.snapshots()?.pop();
             return newest.ok_or_else(|| RepoError::SnapshotNotFound { wanted: wanted.to_owned() });
         }
-        let prefix = wanted.replace('-', "").to_ascii_lowercase();
+        let prefix = plain_prefix(wanted);
         let mut keys = self.snapshot_keys(names::SNAPSHOTS)?;
-        keys.retain(|key| !prefix.is_empty() && key.run.0.as_simple().to_string().starts_with(&prefix));
+        keys.retain(|key| is_meant(key, &prefix));
         let mut found = Vec::new();
-        for (key, at_key) in self.read_keys(&keys)? {
-            match at_key {
+        let at_keys = self.read_keys(&keys)?;
+        let runs = runs_of(&at_keys);
+        for (key, at_key) in at_keys {
+            if at_key.is_err() && runs.contains(&key.run) {
+                continue;
+            }
+            match at_key? {
                 AtKey::Snapshot(snapshot) if !self.is_forgotten(key.source, key.run)? => {
                     found.push(*snapshot)
                 }
@@ -135,33 +175,76 @@ impl Repository {
     }
 
     /// What stands at each of these keys. A key that is gone by now is left out: its snapshot was forgotten and pruned.
-    pub(crate) fn read_keys(&self, keys: &[SnapshotKey]) -> Result<Vec<(SnapshotKey, AtKey)>, RepoError> {
+    /// What is damaged comes with its error.
+    pub(crate) fn read_keys(
+        &self,
+        keys: &[SnapshotKey],
+    ) -> Result<Vec<(SnapshotKey, Result<AtKey, RepoError>)>, RepoError> {
         let found = parallel::map(keys, AT_ONCE, |key| match read_key(self, *key) {
-            Ok(at_key) => Ok(Some((*key, at_key))),
+            Ok(at_key) => Ok(Some((*key, Ok(at_key)))),
             Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => Ok(None),
+            Err(error) if says_damage(&error) => Ok(Some((*key, Err(error)))),
             Err(error) => Err(error),
         })?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn read_all(&self, prefix: &str, tombstones: &str) -> Result<Vec<Snapshot>, RepoError> {
+    fn read_all(&self, prefix: &str, tombstones: &str) -> Result<SnapshotList, RepoError> {
         let keys = self.snapshot_keys(prefix)?;
         let mut buried = HashSet::new();
         for object in self.io.list(tombstones)? {
             buried.extend(names::parse_tombstone(&object.name));
         }
-        let mut out = Vec::with_capacity(keys.len());
-        for (key, at_key) in self.read_keys(&keys)? {
-            let AtKey::Snapshot(snapshot) = at_key else { continue };
-            // A listed name proves nothing: the tombstone itself must be authentic.
-            if buried.contains(&(key.source, key.run)) && self.is_forgotten(key.source, key.run)? {
+        let mut list = SnapshotList::default();
+        let found = self.read_keys(&keys)?;
+        let runs: HashSet<RunId> = runs_of(&found);
+        for (key, at_key) in found {
+            if matches!(at_key, Ok(AtKey::Fence)) || (at_key.is_err() && runs.contains(&key.run)) {
                 continue;
             }
-            out.push(*snapshot);
+            // A listed name proves nothing: the tombstone itself must be authentic.
+            if buried.contains(&(key.source, key.run)) {
+                match self.is_forgotten(key.source, key.run) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) if says_damage(&error) => {
+                        list.damage(key, names::tombstone(key.source, key.run), &error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            match at_key {
+                Ok(AtKey::Snapshot(snapshot)) => list.snapshots.push(*snapshot),
+                Ok(AtKey::Fence) => {}
+                Err(error) => list.damage(key, names::snapshot(&key), &error),
+            }
         }
-        out.sort_by_key(|snapshot| (snapshot.record.finished_at, snapshot.key));
-        Ok(out)
+        list.snapshots.sort_by_key(|snapshot| (snapshot.record.finished_at, snapshot.key));
+        Ok(list)
     }
+}
+
+impl SnapshotList {
+    fn damage(&mut self, key: SnapshotKey, object: String, error: &RepoError) {
+        let reason = chain(error);
+        tracing::warn!(object, reason, "what stands at a snapshot's key cannot be read");
+        self.damaged.push(DamagedSnapshot { key, object, reason });
+    }
+}
+
+/// Runs whose snapshot can be read. A run has one, and what else stands at its keys can only be, or have been, a fence.
+pub(crate) fn runs_of(found: &[(SnapshotKey, Result<AtKey, RepoError>)]) -> HashSet<RunId> {
+    let snapshots = found.iter().filter(|(_, at_key)| matches!(at_key, Ok(AtKey::Snapshot(_))));
+    snapshots.map(|(key, _)| key.run).collect()
+}
+
+/// The beginning of an id as it stands without dashes.
+fn plain_prefix(wanted: &str) -> String {
+    wanted.replace('-', "").to_ascii_lowercase()
+}
+
+fn is_meant(key: &SnapshotKey, prefix: &str) -> bool {
+    !prefix.is_empty() && key.run.0.as_simple().to_string().starts_with(prefix)
 }
 
 /// Reads what stands at a commit key.

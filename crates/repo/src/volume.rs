@@ -67,7 +67,13 @@ impl VolumeWriter<'_, '_> {
     /// Takes over the spans that an earlier process of this run has finished, and returns their numbers: they need not be
     /// read again. Only for a source that cannot have changed since.
     pub fn resume(&self) -> Result<BTreeSet<u64>, RepoError> {
-        let finished = self.session.finished_spans(self.size_bytes)?;
+        let mut finished = self.session.finished_spans(self.size_bytes)?;
+        for span in finished.clone().into_values() {
+            let Some(leaf) = span.leaf else { continue };
+            if !self.session.trusts_node(&leaf.into())? {
+                finished.remove(&span.span);
+            }
+        }
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         for span in finished.values() {
             if let Some(leaf) = span.leaf {
@@ -79,16 +85,20 @@ impl VolumeWriter<'_, '_> {
         Ok(finished.into_keys().collect())
     }
 
-    /// Takes a span over from the parent as it is, without reading it.
-    pub fn keep_span(&self, index: u64) -> Result<(), RepoError> {
+    /// Takes a span over from the parent as it is, without reading it. False if something of it is known to be damaged:
+    /// then it must be put again, which mends the parent too.
+    pub fn keep_span(&self, index: u64) -> Result<bool, RepoError> {
         let parent = self.parent.ok_or(RepoError::Misuse { rule: "a span is kept from a parent" })?;
         if span_length_bytes(parent.size_bytes, index) != span_length_bytes(self.size_bytes, index) {
             return Err(RepoError::Misuse { rule: "a kept span has the length that it had" });
         }
         if let Some(child) = parent.child(index)? {
+            if !self.session.trusts_node(&child.node)? {
+                return Ok(false);
+            }
             self.spans.lock().unwrap_or_else(PoisonError::into_inner).insert(index, child);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the interior nodes.

@@ -2,7 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use longshore_mover::MoverError;
-use longshore_repo::{ForgetDecision, ForgetPolicy, PruneOptions, Repository, decide_forget};
+use longshore_repo::{
+    DamagedSnapshot, ForgetDecision, ForgetPolicy, PruneOptions, Repository, decide_forget,
+};
 use serde::Serialize;
 
 use super::snapshots::source_text;
@@ -17,6 +19,8 @@ struct Done {
     dry_run: bool,
     kept: Vec<Kept>,
     forgotten: Vec<SnapshotView>,
+    /// Objects of records that could not be read and were forgotten by name.
+    damaged: Vec<String>,
     prune: Option<prune::Report>,
     /// Made unless prune makes one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,12 +36,15 @@ struct Kept {
 
 pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failure> {
     let repository = Access::from(global)?.open()?;
-    let (decisions, reason) = decide(&repository, verb)?;
+    let (decisions, damaged, reason) = decide(&repository, verb)?;
     let forgotten = decisions.iter().filter(|decision| decision.keep.is_empty());
     if !verb.dry_run {
         for decision in forgotten.clone() {
             let snapshot = &decision.snapshot;
             repository.forget(snapshot, &reason, Timestamp::now()).map_err(MoverError::from)?;
+        }
+        for damaged in &damaged {
+            repository.forget_key(damaged.key, &reason, Timestamp::now()).map_err(MoverError::from)?;
         }
     }
     let prune = match verb.prune {
@@ -53,6 +60,7 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
         dry_run: verb.dry_run,
         kept: decisions.iter().filter(|decision| !decision.keep.is_empty()).map(Kept::from).collect(),
         forgotten: forgotten.map(|decision| SnapshotView::from(&decision.snapshot)).collect(),
+        damaged: damaged.into_iter().map(|damaged| damaged.object).collect(),
         prune,
         checkpoint,
     };
@@ -62,6 +70,9 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
             writeln!(out, "no snapshots")?;
         } else {
             output::table(out, &["ID", "TIME", "SOURCE", "KEPT FOR"], &rows)?;
+        }
+        for object in &done.damaged {
+            writeln!(out, "{object}: not readable, {}", if verb.dry_run { "would go" } else { "forgotten" })?;
         }
         let verb_text = if verb.dry_run { "would be forgotten" } else { "forgotten" };
         writeln!(out, "{} kept, {} {verb_text}", done.kept.len(), done.forgotten.len())?;
@@ -76,16 +87,28 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
 }
 
 /// What is to happen to each snapshot concerned, and the reason that stands in the tombstones.
-fn decide(repository: &Repository, verb: &ForgetArguments) -> Result<(Vec<ForgetDecision>, String), Failure> {
+fn decide(
+    repository: &Repository,
+    verb: &ForgetArguments,
+) -> Result<(Vec<ForgetDecision>, Vec<DamagedSnapshot>, String), Failure> {
     if !verb.snapshots.is_empty() {
-        let mut decisions: Vec<ForgetDecision> = Vec::new();
+        let (mut decisions, mut unreadable): (Vec<ForgetDecision>, Vec<DamagedSnapshot>) = Default::default();
         for name in &verb.snapshots {
-            let snapshot = super::restore::resolve(repository, name)?;
+            let snapshot = match super::restore::resolve(repository, name) {
+                Ok(snapshot) => snapshot,
+                Err(failure) => match repository.resolve_damaged(name)? {
+                    Some(damaged) => {
+                        unreadable.push(damaged);
+                        continue;
+                    }
+                    None => return Err(failure),
+                },
+            };
             if decisions.iter().all(|decision| decision.snapshot.key != snapshot.key) {
                 decisions.push(ForgetDecision { snapshot, keep: Vec::new() });
             }
         }
-        return Ok((decisions, "by name".to_owned()));
+        return Ok((decisions, unreadable, "by name".to_owned()));
     }
     let policy = policy(verb);
     if policy.is_empty() {
@@ -95,7 +118,7 @@ fn decide(repository: &Repository, verb: &ForgetArguments) -> Result<(Vec<Forget
     if let Some(text) = &verb.source {
         snapshots.retain(|snapshot| source_text(&snapshot.record.source).contains(text.as_str()));
     }
-    Ok((decide_forget(snapshots, &policy), "by policy".to_owned()))
+    Ok((decide_forget(snapshots, &policy), Vec::new(), "by policy".to_owned()))
 }
 
 fn policy(verb: &ForgetArguments) -> ForgetPolicy {

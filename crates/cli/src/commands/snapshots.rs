@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use longshore_job::{RestorePointReference, VolumeMode};
-use longshore_repo::Snapshot;
 use longshore_repo::{Content, KubernetesVolume, SourceIdentity};
+use longshore_repo::{Snapshot, SnapshotList};
 use serde::Serialize;
 
 use crate::arguments::{GlobalArguments, SnapshotsArguments};
@@ -44,19 +44,37 @@ pub struct SnapshotView {
 #[derive(Serialize)]
 struct List {
     snapshots: Vec<SnapshotView>,
+    /// What stands at a snapshot's key and cannot be read.
+    damaged: Vec<Damaged>,
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    id: String,
+    object: String,
+    reason: String,
 }
 
 pub fn run(global: &GlobalArguments, verb: &SnapshotsArguments) -> Result<u8, Failure> {
     let repository = Access::from(global)?.open()?;
-    let mut found = repository.snapshots().map_err(longshore_mover::MoverError::from)?;
+    let SnapshotList { snapshots: mut found, damaged } =
+        repository.list_snapshots().map_err(longshore_mover::MoverError::from)?;
     found.sort_by_key(|snapshot| (snapshot.record.started_at, snapshot.record.run));
     let snapshots = found
         .iter()
         .map(SnapshotView::from)
         .filter(|view| verb.source.as_ref().is_none_or(|text| view.source.contains(text.as_str())))
         .collect();
-    let list = List { snapshots };
+    let damaged = damaged.into_iter().map(|damaged| Damaged {
+        id: damaged.key.run.to_string(),
+        object: damaged.object,
+        reason: damaged.reason,
+    });
+    let list = List { snapshots, damaged: damaged.collect() };
     output::print(global.output, "Snapshots", &list, |out| {
+        for damaged in &list.damaged {
+            writeln!(out, "DAMAGED {}: {}: {}", damaged.id, damaged.object, damaged.reason)?;
+        }
         if list.snapshots.is_empty() {
             return writeln!(out, "no snapshots");
         }

@@ -76,6 +76,8 @@ fn the_reference_page_knows_every_verb() {
         "check",
         "key",
         "key add",
+        "repair",
+        "repair packs",
         "diff",
         "stats",
         "copy",

@@ -12,6 +12,7 @@ mod kills;
 mod memory;
 mod mover;
 mod protection;
+mod repair;
 mod roundtrip;
 mod sandbox;
 mod secrets;

@@ -1,9 +1,11 @@
 use crate::golden;
 use longshore_format::{
-    Class, Digest, FormatError, NodeId, PackId, Place, RunId, SegmentId, SourceId,
+    Class, Digest, FormatError, FrameId, NodeId, PackId, Place, RunId, SegmentId, SourceId,
     checkpoint::{CHECKPOINTS_BEFORE_MAX, Checkpoint, EarlierCheckpoint, SeenSnapshot},
+    damage::DamageReport,
     names::PackKind,
     prune::{CONDEMNED_MAX, Fence, Plan, PlanResult, Tombstone},
+    sealed::RecordKind,
     session::{
         CommitKey, FinishedSpan, PROGRESS_SPANS_MAX, PackList, SEEN_PACKS_MAX, SessionEnd, SessionKind,
         SessionOpen, SessionProgress, SessionReady, SessionSeen,
@@ -98,6 +100,25 @@ fn checkpoints_never_move() {
     let before = vec![checkpoint.before[0]; CHECKPOINTS_BEFORE_MAX + 1];
     let long = Checkpoint { before, ..checkpoint }.encode().unwrap();
     assert!(matches!(Checkpoint::decode(&long), Err(FormatError::Limit { .. })));
+}
+
+#[test]
+fn what_damage_leaves_never_moves() {
+    let report = DamageReport {
+        kind: PackKind::Data,
+        pack: PackId([5; 32]),
+        lost: Some(vec![FrameId([6; 32]), FrameId([7; 32])]),
+        found_at: "2026-11-25T00:00:00Z".parse().unwrap(),
+        reason: "a frame does not open".into(),
+        software: "longshore 0.1.0".into(),
+    };
+    pinned("damage-frames.json", &report, DamageReport::encode, DamageReport::decode);
+    let whole = DamageReport { kind: PackKind::Meta, lost: None, ..report };
+    pinned("damage-whole.json", &whole, DamageReport::encode, DamageReport::decode);
+    let most = DamageReport { lost: Some(vec![FrameId([8; 32]); 16_384]), ..whole.clone() };
+    assert!(most.encode().unwrap().len() <= RecordKind::Bad.bytes_max());
+    let more = DamageReport { lost: Some(vec![FrameId([8; 32]); 16_385]), ..whole }.encode().unwrap();
+    assert!(matches!(DamageReport::decode(&more), Err(FormatError::Limit { .. })));
 }
 
 #[test]

@@ -81,6 +81,7 @@ pub fn backup_tree(
     let (events, found) = bounded(EVENTS_AHEAD);
     let (jobs, work) = bounded(EVENTS_AHEAD);
     let walk = Walk {
+        session,
         control,
         failures: &failures,
         events,

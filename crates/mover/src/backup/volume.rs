@@ -199,7 +199,7 @@ impl Backup<'_> {
         match run {
             Run::Chunk(chunk) => {
                 let bytes = window.read(self.source, chunk.length_bytes as usize, &self.read_bytes)?;
-                let same = self.repository.chunk_id(bytes) == chunk.id;
+                let same = self.repository.chunk_id(bytes) == chunk.id && self.session.trusts(chunk)?;
                 window.skip(chunk.length_bytes.into());
                 Ok(same)
             }

@@ -26,11 +26,13 @@ pub(super) fn copy(
         |(), span| {
             let id = source.span_id(span).map_err(MoverError::CopySource)?;
             if let Some(id) = id {
-                if let Some(pair) = &pair
-                    && pair.source.span_id(span).map_err(MoverError::CopySource)? == Some(id)
-                {
-                    writer.keep_span(span)?;
-                } else {
+                let is_kept = match &pair {
+                    Some(pair) if pair.source.span_id(span).map_err(MoverError::CopySource)? == Some(id) => {
+                        writer.keep_span(span)?
+                    }
+                    _ => false,
+                };
+                if !is_kept {
                     writer.put_span(span, &span_runs(task, &source, pair.as_ref(), span)?)?;
                 }
             }

@@ -1,22 +1,30 @@
-use super::{CheckProgress, CheckReport};
-use crate::{RepoError, Repository, frame::FrameReader, index::IndexedPack, pack};
+use super::{CheckProgress, CheckReport, Read, says_damage};
+use crate::{RepoError, Repository, damage::Quarantine, index::IndexedPack, pack, parallel};
 use longshore_format::{
-    PackId, Place,
+    Location, PackId, Place,
     names::{self, PackKind},
-    node::NodeParts,
-    pack::{FOOTER_BYTES, PACK_BYTES_MAX, PackTrailer, TrailerEntry},
+    pack::{PackTrailer, TrailerEntry},
 };
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// Copies of one chunk that are looked at.
+const COPIES_MAX: usize = 16;
 
 /// Frames of trailers kept at once: 44 MiB. Snapshots name packs in runs, so few trailers are read twice.
 const FRAMES_KEPT_MAX: usize = 1 << 20;
 
 /// All packs of the store, and what is known of each: some 120 bytes a pack and a bit a frame.
-pub(super) struct PackTable {
+pub(crate) struct PackTable {
     packs: HashMap<PackKey, PackState>,
     /// Trailers read lately; `None` for one that is damaged.
     trailers: HashMap<PackKey, Option<Vec<Frame>>>,
     frames_kept: usize,
+    /// What reading has shown of packs that are damaged: ids that are lost, or all.
+    damaged: HashMap<PackKey, Option<HashSet<[u8; 32]>>>,
+    quarantine: Arc<Quarantine>,
 }
 
 type PackKey = (PackKind, PackId);
@@ -38,7 +46,7 @@ struct Frame {
 
 /// Whether a chunk stands where it should.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// It does, and no snapshot named it before.
     New,
     /// It does, and it was counted.
@@ -48,7 +56,7 @@ pub(super) enum Found {
 }
 
 impl PackTable {
-    pub(super) fn list(repository: &Repository, report: &mut CheckReport) -> Result<Self, RepoError> {
+    pub(crate) fn list(repository: &Repository, report: &mut CheckReport) -> Result<Self, RepoError> {
         let mut packs = HashMap::new();
         for kind in PackKind::ALL {
             for object in repository.io.list(kind.prefix())? {
@@ -65,7 +73,15 @@ impl PackTable {
                 }
             }
         }
-        Ok(Self { packs, trailers: HashMap::new(), frames_kept: 0 })
+        let quarantine = Arc::new(Quarantine::load(&repository.io, &repository.keys)?);
+        repository.index.set_quarantine(quarantine.clone());
+        report.quarantined_packs = quarantine.reports().count() as u64;
+        Ok(Self { packs, trailers: HashMap::new(), frames_kept: 0, damaged: HashMap::new(), quarantine })
+    }
+
+    /// Notes what reading a pack has shown: ids that are lost, or all.
+    pub(crate) fn note_damage(&mut self, key: PackKey, lost: Option<HashSet<[u8; 32]>>) {
+        self.damaged.insert(key, lost);
     }
 
     /// Notes that an index segment lists a pack, and reports it unless the pack's own trailer says the same.
@@ -78,7 +94,7 @@ impl PackTable {
     ) -> Result<(), RepoError> {
         let name = names::pack(pack.kind, pack.id);
         let Some(state) = self.packs.get_mut(&(pack.kind, pack.id)) else {
-            if !repository.index.is_condemned(pack.id) {
+            if !repository.index.is_condemned(pack.id) && !self.quarantine.holds(pack.id) {
                 report.problem(segment, format!("it lists {name}, which is missing"));
             }
             return Ok(());
@@ -97,7 +113,7 @@ impl PackTable {
     }
 
     /// Whether a pack's own trailer says that the id stands at the place.
-    pub(super) fn find(
+    pub(crate) fn find(
         &mut self,
         repository: &Repository,
         kind: PackKind,
@@ -106,7 +122,7 @@ impl PackTable {
         report: &mut CheckReport,
     ) -> Result<Found, RepoError> {
         let key = (kind, place.pack);
-        if !self.packs.contains_key(&key) {
+        if !self.packs.contains_key(&key) || self.is_lost(key, id) {
             return Ok(Found::No);
         }
         let frames = self.frames_of(repository, kind, place.pack, report)?;
@@ -125,6 +141,48 @@ impl PackTable {
         Ok(if again { Found::Again } else { Found::New })
     }
 
+    /// Whether a chunk stands where its hint says, or anywhere else.
+    pub(crate) fn find_anywhere(
+        &mut self,
+        repository: &Repository,
+        id: &[u8; 32],
+        location: Location,
+        report: &mut CheckReport,
+    ) -> Result<Found, RepoError> {
+        let mut next = match location {
+            Location::Stored(place) => Some(place),
+            Location::Unknown | Location::Open { .. } => None,
+        };
+        let mut tried = Vec::new();
+        while tried.len() < COPIES_MAX {
+            let place = match next.take() {
+                Some(place) => place,
+                None => match repository.index.find_anywhere(PackKind::Data, id, &tried) {
+                    Ok(Some(place)) => place,
+                    Ok(None) => break,
+                    // A damaged index was reported when it was read whole; here it only means that it does not help.
+                    Err(error) if error.class().is_transient() => return Err(error),
+                    Err(_) => break,
+                },
+            };
+            let found = self.find(repository, PackKind::Data, id, &place, report)?;
+            if found != Found::No {
+                return Ok(found);
+            }
+            tried.push(place.pack);
+        }
+        Ok(Found::No)
+    }
+
+    /// Whether the pack is known not to hold the id any more. What was read counts more than what was reported.
+    fn is_lost(&self, key: PackKey, id: &[u8; 32]) -> bool {
+        match self.damaged.get(&key) {
+            Some(Some(lost)) => lost.contains(id),
+            Some(None) => true,
+            None => self.quarantine.is_lost(key.1, id),
+        }
+    }
+
     /// The frames of a pack of the store, by its trailer; none if that cannot be read, which is reported once.
     fn frames_of(
         &mut self,
@@ -139,6 +197,7 @@ impl PackTable {
             let size_bytes = self.packs.get(&key).map_or(0, |state| state.size_bytes);
             let frames = match read_trailer(repository, kind, &name, size_bytes) {
                 Ok(trailer) => Some(frames_of_entries(&trailer.entries)),
+                Err(error) if self.quarantine.holds(pack) && says_damage(&error) => None,
                 Err(error) => {
                     report.damage(&name, error)?;
                     None
@@ -181,73 +240,37 @@ fn read_trailer(
 }
 
 impl Repository {
-    /// Reads every pack whole: its name, every seal and every id.
-    pub(super) fn read_all_packs(
+    /// Reads packs whole: their names, every seal and every id.
+    pub(super) fn read_packs(
         &self,
-        packs: &PackTable,
+        read: Read,
+        packs: &mut PackTable,
         report: &mut CheckReport,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<(), RepoError> {
-        let mut keys: Vec<_> = packs.packs.keys().copied().collect();
+        let mut keys: Vec<_> = packs.packs.keys().copied().filter(|(_, id)| read.holds(*id)).collect();
         keys.sort();
-        let total_bytes = report.pack_bytes;
+        let total_bytes =
+            keys.iter().filter_map(|key| packs.packs.get(key)).map(|state| state.size_bytes).sum();
         // One pack per processor at a time: 16 MiB each, and as much again for its plaintext.
         let at_once = std::thread::available_parallelism().map_or(2, usize::from).min(4);
         for some in keys.chunks(at_once) {
-            let results: Vec<_> = std::thread::scope(|scope| {
-                let handles: Vec<_> = some
-                    .iter()
-                    .map(|(kind, id)| {
-                        scope.spawn(move || (names::pack(*kind, *id), self.read_pack(*kind, *id)))
-                    })
-                    .collect();
-                handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
-            });
-            for (name, result) in results {
-                match result {
-                    Ok(length) => report.read_bytes += length,
-                    Err(error) => report.damage(&name, error)?,
+            let examined = parallel::map(some, at_once, |(kind, id)| self.examine_pack(*kind, *id, None))?;
+            for (key, examined) in some.iter().zip(examined) {
+                report.read_packs += 1;
+                report.read_bytes += examined.length_bytes;
+                let Some(error) = examined.error else { continue };
+                if !packs.quarantine.holds(key.1) {
+                    report.damage(&names::pack(key.0, key.1), error)?;
                 }
+                if examined.frames.is_empty() {
+                    packs.trailers.insert(*key, None);
+                }
+                let lost = examined.lost.map(|lost| lost.into_iter().map(|id| id.0).collect());
+                packs.note_damage(*key, lost);
             }
             progress(CheckProgress::Data { done_bytes: report.read_bytes, total_bytes });
         }
         Ok(())
-    }
-
-    fn read_pack(&self, kind: PackKind, id: PackId) -> Result<u64, RepoError> {
-        let name = names::pack(kind, id);
-        let wrong = || RepoError::WrongContent { object: name.clone() };
-        let bytes = self.io.get(&name, PACK_BYTES_MAX)?;
-        if blake3::hash(&bytes).as_bytes() != &id.0 {
-            return Err(wrong());
-        }
-        let (footer, key) = pack::open_footer(&self.keys, kind, &name, &bytes)?;
-        if footer.pack_bytes() != bytes.len() as u64 {
-            return Err(wrong());
-        }
-        let trailer_start = footer.trailer_offset_bytes as usize;
-        let sealed = &bytes[trailer_start..bytes.len() - FOOTER_BYTES];
-        let trailer = pack::open_trailer(&self.keys, &name, &footer, &key, sealed)?;
-        let mut reader = FrameReader::new()?;
-        let mut frame = Vec::new();
-        for (slot, Frame { offset_bytes, length_bytes, id: chunk }) in
-            frames_of_entries(&trailer.entries).into_iter().enumerate()
-        {
-            frame.clear();
-            frame.extend_from_slice(&bytes[offset_bytes as usize..(offset_bytes + length_bytes) as usize]);
-            let place = Place { pack: id, slot: slot as u16, offset_bytes, length_bytes };
-            let plain = self.open_frame(kind, &chunk, place, &key, &mut frame, &mut reader)?;
-            let found = match kind {
-                PackKind::Data => self.keys.chunk_id(plain).0,
-                PackKind::Meta => {
-                    let parts = NodeParts::split(plain).map_err(RepoError::format(&name))?;
-                    self.keys.node_id(parts.canonical).0
-                }
-            };
-            if found != chunk {
-                return Err(wrong());
-            }
-        }
-        Ok(bytes.len() as u64)
     }
 }

@@ -1,5 +1,5 @@
-//! The small records beside snapshots: sessions, tombstones, plans and their results, checkpoints. Each must open; what they say is
-//! prune's business.
+//! The small records beside snapshots: sessions, tombstones, plans and their results, checkpoints, damage reports. Each must open;
+//! what they say is prune's business.
 
 use super::CheckReport;
 use crate::{
@@ -15,7 +15,8 @@ use longshore_store::Class as StoreClass;
 
 impl Repository {
     pub(super) fn check_records(&self, report: &mut CheckReport) -> Result<(), RepoError> {
-        for prefix in [names::SESSIONS, names::TOMBSTONES, names::PLANS, names::CHECKPOINTS] {
+        let places = [names::SESSIONS, names::TOMBSTONES, names::PLANS, names::CHECKPOINTS, names::DAMAGE];
+        for prefix in places {
             let objects = self.io.list(prefix)?;
             let found = parallel::map(&objects, AT_ONCE, |object| {
                 let Some(kind) = kind_of(&object.name) else { return Ok(None) };
@@ -44,6 +45,9 @@ fn kind_of(name: &str) -> Option<RecordKind> {
     }
     if names::parse_checkpoint(name).is_some() {
         return Some(RecordKind::Checkpoint);
+    }
+    if names::parse_damage(name).is_some() {
+        return Some(RecordKind::Bad);
     }
     match names::parse_plan(name)?.1 {
         PlanObject::Plan => Some(RecordKind::Plan),

@@ -1,6 +1,7 @@
 use super::{
     CheckProgress, CheckReport,
     packs::{Found, PackTable},
+    says_damage,
 };
 use crate::{
     RepoError, Repository,
@@ -9,29 +10,31 @@ use crate::{
 };
 use longshore_format::{
     ChunkId, Location, NodeRef,
-    names::{self, PackKind, SnapshotKey},
+    names::{self, SnapshotKey},
 };
 use std::sync::{Mutex, PoisonError};
 
 impl Repository {
+    /// Walks all snapshots; whether one of them needs something that is lost.
     pub(super) fn check_snapshots(
         &self,
         packs: &mut PackTable,
         report: &mut CheckReport,
         progress: &mut dyn FnMut(CheckProgress),
-    ) -> Result<(), RepoError> {
+    ) -> Result<bool, RepoError> {
         let objects = self.io.list(names::SNAPSHOTS)?;
         let total = objects.len() as u64;
         let seen = SeenNodes::new();
+        let mut is_hit = false;
         for (done, object) in objects.iter().enumerate() {
             progress(CheckProgress::Snapshots { done: done as u64, total });
             match names::parse_snapshot(&object.name) {
-                Some(key) => self.check_snapshot(key, &seen, packs, report)?,
+                Some(key) => is_hit |= self.check_snapshot(key, &seen, packs, report)?,
                 None => report.problem(object.name.clone(), "not the name of a snapshot record"),
             }
         }
         progress(CheckProgress::Snapshots { done: total, total });
-        Ok(())
+        Ok(is_hit)
     }
 
     fn check_snapshot(
@@ -40,19 +43,24 @@ impl Repository {
         seen: &SeenNodes,
         packs: &mut PackTable,
         report: &mut CheckReport,
-    ) -> Result<(), RepoError> {
+    ) -> Result<bool, RepoError> {
         let name = names::snapshot(&key);
+        // A tombstone that cannot be read was reported with the other records; it forgets nothing.
+        let is_forgotten = match self.is_forgotten(key.source, key.run) {
+            Err(error) if says_damage(&error) => false,
+            result => result?,
+        };
+        if is_forgotten {
+            return Ok(false);
+        }
         let snapshot = match snapshots::read_key(self, key) {
             Ok(AtKey::Snapshot(snapshot)) => snapshot,
-            Ok(AtKey::Fence) => return Ok(()),
-            Err(error) => return report.damage(&name, error),
+            Ok(AtKey::Fence) => return Ok(false),
+            Err(error) => return report.damage(&name, error).map(|()| false),
         };
-        if self.is_forgotten(key.source, key.run)? {
-            return Ok(());
-        }
         report.snapshots += 1;
-        let Some(root) = snapshot.record.content.root() else { return Ok(()) };
-        let found = Mutex::new(Findings { packs, report, failure: None });
+        let Some(root) = snapshot.record.content.root() else { return Ok(false) };
+        let found = Mutex::new(Findings { packs, report, failure: None, is_hit: false });
         let visitor = CheckVisitor { repository: self, snapshot: &name, found };
         self.walk(vec![root], seen, &visitor)?;
         visitor.finish()
@@ -71,6 +79,8 @@ struct Findings<'a> {
     report: &'a mut CheckReport,
     /// The first failure that says nothing about the repository.
     failure: Option<RepoError>,
+    /// Something that the snapshot needs is lost.
+    is_hit: bool,
 }
 
 impl Visitor for CheckVisitor<'_> {
@@ -80,11 +90,12 @@ impl Visitor for CheckVisitor<'_> {
 
     fn chunk(&self, id: &[u8; 32], location: Location) {
         let mut found = self.lock();
-        let Findings { packs, report, failure } = &mut *found;
-        match self.repository.find_chunk(id, location, packs, report) {
+        let Findings { packs, report, failure, is_hit } = &mut *found;
+        match packs.find_anywhere(self.repository, id, location, report) {
             Ok(Found::New) => report.chunks += 1,
             Ok(Found::Again) => {}
             Ok(Found::No) => {
+                *is_hit = true;
                 let object = format!("chunk {} of {}", ChunkId(*id), self.snapshot);
                 report.problem(object, "it is in no pack that can be read");
             }
@@ -95,7 +106,9 @@ impl Visitor for CheckVisitor<'_> {
     }
 
     fn broken(&self, node: &NodeRef, error: RepoError) -> Result<(), RepoError> {
-        self.lock().report.damage(&format!("node {} of {}", node.id, self.snapshot), error)
+        let mut found = self.lock();
+        found.is_hit = true;
+        found.report.damage(&format!("node {} of {}", node.id, self.snapshot), error)
     }
 }
 
@@ -104,35 +117,9 @@ impl<'a> CheckVisitor<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(self) -> Result<(), RepoError> {
-        self.found.into_inner().unwrap_or_else(PoisonError::into_inner).failure.map_or(Ok(()), Err)
-    }
-}
-
-impl Repository {
-    fn find_chunk(
-        &self,
-        id: &[u8; 32],
-        location: Location,
-        packs: &mut PackTable,
-        report: &mut CheckReport,
-    ) -> Result<Found, RepoError> {
-        let hinted = match location {
-            Location::Stored(place) => Some(place),
-            Location::Unknown | Location::Open { .. } => None,
-        };
-        if let Some(place) = hinted {
-            let found = packs.find(self, PackKind::Data, id, &place, report)?;
-            if found != Found::No {
-                return Ok(found);
-            }
-        }
-        match self.index.find_anywhere(PackKind::Data, id, hinted) {
-            Ok(Some(place)) => packs.find(self, PackKind::Data, id, &place, report),
-            Ok(None) => Ok(Found::No),
-            // A damaged index was reported when it was read whole; here it only means that it does not help.
-            Err(error) if error.class().is_transient() => Err(error),
-            Err(_) => Ok(Found::No),
-        }
+    /// Whether something that the snapshot needs is lost.
+    fn finish(self) -> Result<bool, RepoError> {
+        let found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.failure.map_or(Ok(found.is_hit), Err)
     }
 }

@@ -1,10 +1,11 @@
 //! Which packs may be handed out for deduplication, and which were.
 
 use super::view::Condemned;
+use crate::damage::Quarantine;
 use longshore_format::PackId;
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// One lock makes "not condemned, so it is used now" a single step: after [`Guard::adopt`] nobody hands out a pack that
@@ -19,6 +20,7 @@ struct Handed {
     /// The first 8 bytes of each pack that was handed out. Two packs that share them only make a session name one pack
     /// too many, whose frames prune then copies for nothing.
     used: HashSet<[u8; 8]>,
+    quarantine: Arc<Quarantine>,
 }
 
 impl Handed {
@@ -31,11 +33,26 @@ impl Guard {
     /// Notes that a pack is used, if it may be.
     pub(super) fn hand_out(&self, pack: PackId) -> bool {
         let mut handed = self.lock();
-        if handed.is_condemned(pack) {
+        if handed.is_condemned(pack) || handed.quarantine.holds(pack) {
             return false;
         }
         handed.used.insert(short(pack));
         true
+    }
+
+    /// Packs that are known to be damaged, from now on.
+    pub(super) fn set_quarantine(&self, quarantine: Arc<Quarantine>) {
+        self.lock().quarantine = quarantine;
+    }
+
+    pub(super) fn quarantine(&self) -> Arc<Quarantine> {
+        self.lock().quarantine.clone()
+    }
+
+    /// Whether a reader asks this pack only if no other holds what it wants.
+    pub(super) fn is_last_resort(&self, pack: PackId) -> bool {
+        let handed = self.lock();
+        handed.is_condemned(pack) || handed.quarantine.holds(pack)
     }
 
     pub(super) fn is_condemned(&self, pack: PackId) -> bool {

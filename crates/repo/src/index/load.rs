@@ -35,6 +35,7 @@ impl Index {
         // Only now: whatever was deleted before the listing was superseded by a result that this view knows.
         let view = self.views.view()?;
         self.guard.adopt(view.plan, &view.condemned);
+        self.guard.set_quarantine(view.quarantine.clone());
         let segments: Vec<ListedSegment> = listed
             .iter()
             .filter_map(|object| {

@@ -5,7 +5,7 @@ use crate::RepoError;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use longshore_format::{
-    Place, SegmentId,
+    PackId, Place, SegmentId,
     index::{PageEntry, fingerprint},
     names::PackKind,
 };
@@ -28,7 +28,7 @@ type Candidate = (Arc<Segment>, u32);
 #[derive(Default)]
 struct Search {
     found: Option<Place>,
-    /// In a condemned pack: a reader's last resort.
+    /// In a condemned or damaged pack: a reader's last resort.
     condemned: Option<Place>,
     /// Segments that were superseded since they were listed.
     gone: Vec<SegmentId>,
@@ -53,18 +53,18 @@ impl Index {
         Ok(self.find_held(kind, id)?.found)
     }
 
-    /// Looks for an id wherever it may be, leaving out one place that is known to be bad. Exact, whatever is in memory;
-    /// a condemned pack is named only if nothing else holds the id.
+    /// Looks for an id wherever it may be, leaving out packs where it was looked for in vain. Exact, whatever is in memory;
+    /// a condemned or damaged pack is named only if nothing else holds the id.
     pub(crate) fn find_anywhere(
         &self,
         kind: PackKind,
         id: &[u8; 32],
-        but: Option<Place>,
+        but: &[PackId],
     ) -> Result<Option<Place>, RepoError> {
-        let is_bad = |place: &Place| but.is_some_and(|but| but.pack == place.pack);
+        let is_bad = |place: &Place| but.contains(&place.pack);
         if let Some(place) = self.find_nearby(kind, id)
             && !is_bad(&place)
-            && !self.guard.is_condemned(place.pack)
+            && !self.guard.is_last_resort(place.pack)
         {
             return Ok(Some(place));
         }
@@ -169,7 +169,7 @@ impl Index {
         });
         match found {
             Ok(Some(place)) if is_bad(&place) => {}
-            Ok(Some(place)) if self.guard.is_condemned(place.pack) => search.condemned = Some(place),
+            Ok(Some(place)) if self.guard.is_last_resort(place.pack) => search.condemned = Some(place),
             Ok(found) => search.found = found,
             Err(error) if is_gone(&error) => search.gone.push(segment.id()),
             Err(error) if is_damage(&error) => search.damage = Some(error),

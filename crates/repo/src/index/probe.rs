@@ -7,7 +7,7 @@ use longshore_format::{ChunkId, PackId, Place, names::PackKind, pack::TrailerEnt
 impl Repository {
     /// Where the index says that a chunk is: exact, however large the index, and without reading the chunk.
     pub fn locate_chunk(&self, id: &ChunkId) -> Result<Option<Place>, RepoError> {
-        self.index.find_anywhere(PackKind::Data, &id.0, None)
+        self.index.find_anywhere(PackKind::Data, &id.0, &[])
     }
 
     /// Lists data packs that do not exist, so that tests have an index of any size. Returns how many segments were made.

@@ -29,7 +29,13 @@ impl Repository {
     ///
     /// Reads the trailer of each such pack, so it needs the right to read data packs. What is condemned stays out. It
     /// must not run beside a prune: a pack that is condemned after it was listed here would stay in the index.
+    ///
+    /// # Errors
+    /// [`crate::Class::NoAuthority`] if the key that opened the repository is a mover's.
     pub fn rebuild_index(&self) -> Result<RebuildReport, RepoError> {
+        if !self.can_maintain() {
+            return Err(RepoError::NoAuthority);
+        }
         let mut report = RebuildReport::default();
         let listed = self.soundly_listed(&mut report)?;
         report.listed_packs = listed.len() as u64;

@@ -1,4 +1,4 @@
-use crate::RepoError;
+use crate::{RepoError, damage::Quarantine};
 use longshore_format::{PackId, SegmentId, index::Level};
 use std::{collections::HashSet, sync::Arc};
 
@@ -16,6 +16,8 @@ pub(crate) struct IndexView {
     pub(crate) level_0_from: u64,
     /// The segments of level 1 that count.
     pub(crate) level_1: HashSet<SegmentId>,
+    /// Packs that are known to be damaged: no writer relies on them.
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
 impl IndexView {

@@ -14,8 +14,8 @@ use std::{
 };
 
 /// Places whose every object is needed: who opens the repository reads them.
-const WHOLE_PLACES: [&str; 5] =
-    [names::KEYS, names::KEYSETS, names::CONFIG, names::TOMBSTONES, names::CHECKPOINTS];
+const WHOLE_PLACES: [&str; 6] =
+    [names::KEYS, names::KEYSETS, names::CONFIG, names::TOMBSTONES, names::CHECKPOINTS, names::DAMAGE];
 
 /// Packs that were named by what was walked.
 struct Named {
@@ -92,7 +92,7 @@ impl Repository {
         self.walk(roots, &SeenNodes::new(), &visitor)?;
         let mut named = visitor.named.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (kind, id) in visitor.moved.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            named.extend(self.index.find_anywhere(kind, &id, None)?.map(|place| (kind, place.pack)));
+            named.extend(self.index.find_anywhere(kind, &id, &[])?.map(|place| (kind, place.pack)));
         }
         Ok(named.into_iter().map(|(kind, pack)| names::pack(kind, pack)).collect())
     }

@@ -34,12 +34,15 @@ pub(super) struct Choice {
     pub(super) unindexed: Vec<(PackKind, PackId)>,
     /// Packs that an earlier plan condemned and that are still there. They stay condemned.
     pub(super) condemned: Vec<(PackKind, PackId)>,
+    /// Packs that are known to be damaged, gone ones included.
+    pub(super) damaged: Vec<(PackKind, PackId)>,
 }
 
 /// Why a pack is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     Condemned,
+    Damaged,
     Dead,
     Unindexed,
     Wasteful,
@@ -49,8 +52,9 @@ impl Choice {
     /// Everything; what must not be cut off comes first.
     pub(super) fn all(&self) -> Vec<((PackKind, PackId), Why)> {
         let with = |packs: &[(PackKind, PackId)], why| packs.iter().map(move |pack| (*pack, why)).collect();
-        let lists: [Vec<_>; 4] = [
+        let lists: [Vec<_>; 5] = [
             with(&self.condemned, Why::Condemned),
+            with(&self.damaged, Why::Damaged),
             with(&self.dead, Why::Dead),
             with(&self.unindexed, Why::Unindexed),
             with(&self.wasteful, Why::Wasteful),
@@ -63,6 +67,7 @@ impl Choice {
 pub(super) fn choose(
     uses: &HashMap<(PackKind, PackId), PackUse>,
     condemned: &HashSet<PackId>,
+    is_damaged: &dyn Fn(PackId) -> bool,
     policy: PrunePolicy,
 ) -> Choice {
     let mut choice = Choice::default();
@@ -71,6 +76,10 @@ pub(super) fn choose(
     for (pack, used) in uses {
         if condemned.contains(&pack.1) {
             choice.condemned.push(*pack);
+            continue;
+        }
+        if is_damaged(pack.1) {
+            choice.damaged.push(*pack);
             continue;
         }
         if !used.is_indexed {
@@ -100,7 +109,7 @@ pub(super) fn choose(
         may_copy_bytes -= used.live_bytes;
         choice.wasteful.push(pack);
     }
-    for list in [&mut choice.condemned, &mut choice.dead, &mut choice.unindexed] {
+    for list in [&mut choice.condemned, &mut choice.damaged, &mut choice.dead, &mut choice.unindexed] {
         list.sort_unstable();
     }
     choice
@@ -145,7 +154,7 @@ mod tests {
             (4, 16 * MIB, 15 * MIB),
             (5, 16 * MIB, 16 * MIB - 4000),
         ]);
-        let choice = choose(&uses, &HashSet::new(), PrunePolicy::default());
+        let choice = choose(&uses, &HashSet::new(), &|_| false, PrunePolicy::default());
         assert_eq!((numbers(&choice.dead), numbers(&choice.wasteful)), (vec![1], vec![2, 3]));
     }
 
@@ -153,16 +162,16 @@ mod tests {
     fn nothing_is_copied_on_a_full_store_and_never_more_than_allowed() {
         let uses = uses(&[(1, 16 * MIB, 0), (2, 16 * MIB, MIB), (3, 16 * MIB, 4 * MIB)]);
         let none = PrunePolicy { max_copy_bytes: Some(0), ..PrunePolicy::default() };
-        assert_eq!(choose(&uses, &HashSet::new(), none).wasteful, []);
+        assert_eq!(choose(&uses, &HashSet::new(), &|_| false, none).wasteful, []);
         let one = PrunePolicy { max_copy_bytes: Some(2 * MIB), ..PrunePolicy::default() };
-        assert_eq!(numbers(&choose(&uses, &HashSet::new(), one).wasteful), [2]);
+        assert_eq!(numbers(&choose(&uses, &HashSet::new(), &|_| false, one).wasteful), [2]);
     }
 
     #[test]
     fn a_trailer_is_no_waste() {
         let uses = uses(&[(1, 40_000, 38_000), (2, 16 * MIB, 16 * MIB - 60_000)]);
         let all = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
-        assert_eq!(choose(&uses, &HashSet::new(), all).wasteful, []);
+        assert_eq!(choose(&uses, &HashSet::new(), &|_| false, all).wasteful, []);
     }
 
     #[test]
@@ -170,9 +179,17 @@ mod tests {
         let mut uses = uses(&[(1, 16 * MIB, 16 * MIB), (2, MIB, 0), (3, MIB, 0)]);
         uses.get_mut(&(PackKind::Data, PackId([2; 32]))).unwrap().is_indexed = false;
         let condemned = HashSet::from([PackId([1; 32])]);
-        let choice = choose(&uses, &condemned, PrunePolicy::default());
+        let choice = choose(&uses, &condemned, &|_| false, PrunePolicy::default());
         assert_eq!((numbers(&choice.condemned), numbers(&choice.unindexed)), (vec![1], vec![2]));
         assert_eq!(numbers(&choice.dead), [3]);
         assert_eq!(choice.all()[0], ((PackKind::Data, PackId([1; 32])), Why::Condemned));
+    }
+
+    #[test]
+    fn a_damaged_pack_goes_whatever_is_live_in_it() {
+        let uses = uses(&[(1, 16 * MIB, 16 * MIB), (2, 16 * MIB, 16 * MIB)]);
+        let is_damaged = |pack: PackId| pack.0[0] == 2;
+        let choice = choose(&uses, &HashSet::new(), &is_damaged, PrunePolicy::default());
+        assert_eq!(choice.all(), [((PackKind::Data, PackId([2; 32])), Why::Damaged)]);
     }
 }

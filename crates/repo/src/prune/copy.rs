@@ -2,7 +2,8 @@
 
 use super::mark::Marks;
 use crate::{
-    Class, RepoError, Repository,
+    RepoError, Repository,
+    check::says_damage,
     frame::{FrameReader, FrameWriter},
     pack::{self, PackBuilder},
     session::{BackupOptions, Uploads},
@@ -22,9 +23,10 @@ use std::collections::{HashMap, HashSet};
 const MOVED_MAX: usize = 256 << 10;
 
 /// Moves frames into packs of its own.
-pub(super) struct Copier<'r> {
+pub(crate) struct Copier<'r> {
     repository: &'r Repository,
-    marks: &'r Marks,
+    /// What must stay; without, everything does.
+    marks: Option<&'r Marks>,
     /// Packs that sessions said they had used. For each of those sessions all of them is copied, live or not, into packs
     /// that it owns: nothing else keeps what it used alive until it has committed.
     used: HashMap<(PackKind, PackId), Vec<SessionId>>,
@@ -40,10 +42,10 @@ pub(super) struct Copier<'r> {
 
 /// What was copied, and what could not be.
 #[derive(Debug, Default)]
-pub(super) struct Copied {
-    pub(super) bytes: u64,
+pub(crate) struct Copied {
+    pub(crate) bytes: u64,
     /// Packs of which something needed cannot be read: they are left, so that whoever mends them finds them.
-    pub(super) spared: HashSet<PackId>,
+    pub(crate) spared: HashSet<PackId>,
 }
 
 /// A pack in memory, proven to be what its name says.
@@ -56,9 +58,9 @@ struct Loaded {
 }
 
 impl<'r> Copier<'r> {
-    pub(super) fn new(
+    pub(crate) fn new(
         repository: &'r Repository,
-        marks: &'r Marks,
+        marks: Option<&'r Marks>,
         used: HashMap<(PackKind, PackId), Vec<SessionId>>,
     ) -> Result<Self, RepoError> {
         let (io, keys, index) = (repository.io.clone(), repository.keys.clone(), repository.index.clone());
@@ -78,7 +80,7 @@ impl<'r> Copier<'r> {
 
     /// Copies what is needed of these packs, chunks before the nodes that point to them, and says how much that
     /// was. When it returns, the copies are durable and indexed.
-    pub(super) fn run(
+    pub(crate) fn run(
         mut self,
         packs: impl Iterator<Item = (PackKind, PackId)>,
         progress: &mut dyn FnMut(),
@@ -92,7 +94,7 @@ impl<'r> Copier<'r> {
             }
             match self.copy_pack(kind, id) {
                 Ok(()) => {}
-                Err(error) if error.class() != Class::Corrupt => return Err(error),
+                Err(error) if !says_damage(&error) => return Err(error),
                 Err(error) => {
                     let (pack, error) = (names::pack(kind, id), crate::error::chain(&error));
                     tracing::warn!(%pack, %error, "a damaged pack that is still needed is left where it is");
@@ -113,26 +115,52 @@ impl<'r> Copier<'r> {
             Ok((_, trailer)) => trailer,
             // Another prune is further: its result is there, and it has begun to delete.
             Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => return Ok(()),
+            Err(error) if says_damage(&error) => return self.do_without(kind, id, error),
             Err(error) => return Err(error),
         };
         let mut needed = Vec::new();
         for (slot, frame) in trailer.entries.iter().enumerate() {
-            if self.marks.is_live(&frame.id) && !self.has_kept_copy(kind, &frame.id)? {
-                needed.push(slot);
+            if self.is_needed(&frame.id) && !self.has_kept_copy(kind, &frame.id)? {
+                needed.push((self.nobody, slot));
             }
         }
-        let users = self.used.remove(&(kind, id)).unwrap_or_default();
-        if needed.is_empty() && users.is_empty() {
+        for user in self.used.remove(&(kind, id)).unwrap_or_default() {
+            needed.extend((0..trailer.entries.len()).map(|slot| (user, slot)));
+        }
+        if needed.is_empty() {
             return Ok(());
         }
         let loaded = self.load(kind, id)?;
         let mut reader = FrameReader::new()?;
-        for slot in needed {
-            self.copy_frame(&loaded, slot, self.nobody, &mut reader)?;
+        let mut damage = None;
+        for (owner, slot) in needed {
+            match self.copy_frame(&loaded, slot, owner, &mut reader) {
+                // The others are copied all the same: where the pack stays, it is in no index any more.
+                Err(error) if says_damage(&error) => {
+                    damage.get_or_insert(error);
+                }
+                result => result?,
+            }
         }
-        for user in users {
-            for slot in 0..trailer.entries.len() {
-                self.copy_frame(&loaded, slot, user, &mut reader)?;
+        damage.map_or(Ok(()), Err)
+    }
+
+    fn is_needed(&self, id: &[u8; 32]) -> bool {
+        self.marks.is_none_or(|marks| marks.is_live(id))
+    }
+
+    /// A pack whose trailer is lost may go if a report says what it held, and all that is needed of it stands elsewhere.
+    fn do_without(&mut self, kind: PackKind, id: PackId, error: RepoError) -> Result<(), RepoError> {
+        let quarantine = self.repository.index.quarantine();
+        let Some(lost) = quarantine.report(id).and_then(|report| report.lost.as_ref()) else {
+            return Err(error);
+        };
+        if self.used.contains_key(&(kind, id)) {
+            return Err(error);
+        }
+        for frame in lost {
+            if self.is_needed(&frame.0) && !self.has_kept_copy(kind, &frame.0)? {
+                return Err(error);
             }
         }
         Ok(())
@@ -208,7 +236,12 @@ impl<'r> Copier<'r> {
     fn hint(&self, id: &[u8; 32], old: Location) -> HintPlace {
         let location = self.moved.get(id).copied().unwrap_or(old);
         match location {
-            Location::Stored(place) if self.repository.index.is_condemned(place.pack) => HintPlace::Unknown,
+            Location::Stored(place)
+                if self.repository.index.is_condemned(place.pack)
+                    || self.repository.index.quarantine().doubts(place.pack, id) =>
+            {
+                HintPlace::Unknown
+            }
             Location::Stored(place) => HintPlace::Stored(place),
             Location::Open { pack_number, slot, offset_bytes, length_bytes } => {
                 let place = |pack| Place { pack, slot, offset_bytes, length_bytes };

@@ -2,7 +2,10 @@
 //! sessions, then snapshots. Whoever chooses a snapshot that this look finds forgotten is a session that it finds.
 
 use super::sessions::{self, SessionState};
-use crate::{RepoError, Repository, Snapshot, snapshots::AtKey};
+use crate::{
+    RepoError, Repository, Snapshot,
+    snapshots::{self, AtKey},
+};
 use longshore_format::{
     RunId, SessionId, SourceId,
     names::{self, SnapshotKey},
@@ -30,13 +33,25 @@ impl Look {
         let listed = sessions::list(repository)?;
         let keys = repository.snapshot_keys(names::SNAPSHOTS)?;
         let (mut snapshots, mut forgotten) = (Vec::new(), Vec::new());
-        for (key, at_key) in repository.read_keys(&keys)? {
-            let AtKey::Snapshot(snapshot) = at_key else { continue };
+        let found = repository.read_keys(&keys)?;
+        let runs = snapshots::runs_of(&found);
+        for (key, at_key) in found {
+            if matches!(at_key, Ok(AtKey::Fence)) || (at_key.is_err() && runs.contains(&key.run)) {
+                continue;
+            }
             // A name proves nothing; only a signed tombstone makes a snapshot disposable.
             if buried.contains(&(key.source, key.run)) && repository.is_forgotten(key.source, key.run)? {
                 forgotten.push(key);
-            } else {
-                snapshots.push(*snapshot);
+                continue;
+            }
+            match at_key {
+                Ok(AtKey::Snapshot(snapshot)) => snapshots.push(*snapshot),
+                Ok(AtKey::Fence) => {}
+                // It may need anything.
+                Err(error) => {
+                    let object = names::snapshot(&key);
+                    return Err(RepoError::Undecidable { object, source: Box::new(error) });
+                }
             }
         }
         // A key that holds anything can take no record any more, whatever it holds.

@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet};
 const CHUNK_BYTES_LEAST: u64 = 4 << 10;
 
 /// All ids that must stay, as far as was looked.
-pub(super) struct Marks {
+pub(crate) struct Marks {
     live: LiveIds,
     seen: SeenNodes,
     roots: HashSet<SnapshotKey>,
@@ -36,6 +36,14 @@ pub(super) struct PackUse {
     pub(super) live_bytes: u64,
     /// Whether a segment lists it; if none does, the index says nothing about it.
     pub(super) is_indexed: bool,
+}
+
+/// What the index says of packs.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    pub(super) packs: HashMap<(PackKind, PackId), PackUse>,
+    /// Packs that a segment lists, that a report says are damaged, and that are not there.
+    pub(super) missing: HashSet<(PackKind, PackId)>,
 }
 
 /// A pack as its own trailer has it.
@@ -107,18 +115,23 @@ impl Marks {
 
     /// How much of each pack is live, by the index. The index decides nothing: whatever is to be condemned is confirmed by
     /// its own trailer.
-    pub(super) fn usage(
-        &self,
-        repository: &Repository,
-        inventory: &Inventory,
-    ) -> Result<HashMap<(PackKind, PackId), PackUse>, RepoError> {
+    pub(super) fn usage(&self, repository: &Repository, inventory: &Inventory) -> Result<Usage, RepoError> {
+        let mut missing = HashSet::new();
         let mut uses: HashMap<_, _> = inventory
             .packs
             .iter()
             .map(|(pack, size_bytes)| (*pack, PackUse { size_bytes: *size_bytes, ..PackUse::default() }))
             .collect();
         repository.index.each_pack(&mut |listed| {
-            let Some(used) = uses.get_mut(&(listed.kind, listed.id)) else { return };
+            let key = (listed.kind, listed.id);
+            let Some(used) = uses.get_mut(&key) else {
+                if inventory.view.quarantine.holds(listed.id)
+                    && !inventory.view.condemned.contains(&listed.id)
+                {
+                    missing.insert(key);
+                }
+                return;
+            };
             // Two segments may list one pack; they say the same.
             if std::mem::replace(&mut used.is_indexed, true) {
                 return;
@@ -126,7 +139,7 @@ impl Marks {
             let live = listed.entries.iter().filter(|frame| self.is_live(&frame.id));
             used.live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
         })?;
-        Ok(uses)
+        Ok(Usage { packs: uses, missing })
     }
 
     /// Asks the trailers of packs; one that cannot be read is left out, and so is not touched.
@@ -144,7 +157,7 @@ impl Marks {
                         live_bytes += u64::from(frame.length_bytes);
                         // A killed mover stored it, and the next one again: then the index knows the second copy.
                         if *why == Why::Unindexed
-                            && repository.index.find_anywhere(*kind, &frame.id, None)?.is_none()
+                            && repository.index.find_anywhere(*kind, &frame.id, &[])?.is_none()
                         {
                             unfindable_bytes += u64::from(frame.length_bytes);
                         }

@@ -3,7 +3,7 @@
 use super::look::Look;
 use crate::{
     RepoError, Repository,
-    index::{IndexedPack, ListedSegment, SegmentLimits, merge, segments_to_merge},
+    index::{IndexedPack, ListedSegment, SegmentLimits, is_damage, merge, segments_to_merge},
     plans::{self, PlanView},
     record,
 };
@@ -64,14 +64,27 @@ impl Repository {
                 _ => stale.push(object.name),
             }
         }
-        let summaries = counting
-            .iter()
-            .map(|segment| self.index.summary(segment, |pack| view.condemned.contains(&pack)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut summaries, mut readable) = (Vec::new(), Vec::new());
+        for segment in counting {
+            // Proven whole: what cannot be merged later must not be chosen now.
+            let summary = self
+                .index
+                .prove(&segment, |_| ())
+                .and_then(|()| self.index.summary(&segment, |pack| view.condemned.contains(&pack)));
+            match summary {
+                Ok(summary) => {
+                    summaries.push(summary);
+                    readable.push(segment);
+                }
+                // What only it listed is as if no segment did, which is what the plan was made by.
+                Err(error) if is_damage(&error) => stale.push(segment.name()),
+                Err(error) => return Err(error),
+            }
+        }
         let chosen: HashSet<SegmentId> =
             segments_to_merge(&summaries, ENTRIES_MAX as u64).into_iter().collect();
         let (merged, kept): (Vec<_>, Vec<_>) =
-            counting.into_iter().partition(|segment| chosen.contains(&segment.id));
+            readable.into_iter().partition(|segment| chosen.contains(&segment.id));
         stale.extend(merged.iter().map(ListedSegment::name));
         Ok(Sorted { merged, kept: kept.into_iter().map(|segment| segment.id).collect(), stale })
     }

@@ -41,6 +41,10 @@ impl Repository {
         let packs = plan.condemned.iter().filter(|(_, pack)| !spared.contains(pack));
         let packs: Vec<_> = packs.filter(|pack| sizes.contains_key(pack)).collect();
         self.delete_all(packs.iter().map(|(kind, pack)| names::pack(*kind, *pack)).collect(), &mut swept)?;
+        // A report goes after its pack: without one, writers would rely on the pack again.
+        let quarantine = self.index.quarantine();
+        let reported = packs.iter().filter(|(_, pack)| quarantine.holds(*pack));
+        self.delete_all(reported.map(|(_, pack)| names::damage(*pack)).collect(), &mut swept)?;
         swept.packs = packs.len() as u64;
         swept.pack_bytes = packs.iter().filter_map(|pack| sizes.get(pack)).sum();
         swept.objects += self.sweep_sessions(look)?;

@@ -99,7 +99,7 @@ impl Repository {
             let place = match chunk.location {
                 Location::Stored(place) => place,
                 Location::Unknown | Location::Open { .. } => {
-                    let found = self.index.find_anywhere(PackKind::Data, &chunk.id.0, None)?;
+                    let found = self.index.find_anywhere(PackKind::Data, &chunk.id.0, &[])?;
                     found.ok_or_else(|| RepoError::Missing { what: "chunk", id: chunk.id.to_string() })?
                 }
             };

@@ -73,6 +73,7 @@ impl BackupSession<'_> {
         if let Some(near) = near
             && near.id == id
             && matches!(near.location, Location::Stored(_))
+            && !self.repository.doubts(&id.0, near.location)
         {
             return Ok(*near);
         }

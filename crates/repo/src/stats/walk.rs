@@ -108,7 +108,7 @@ impl<'r> Needs<'r> {
         };
         let place = match hinted {
             Some(place) => Some(place),
-            None => self.repository.index.find_anywhere(kind, id, None)?,
+            None => self.repository.index.find_anywhere(kind, id, &[])?,
         };
         let frames = place.and_then(|place| self.packs.get_mut(&(kind, place.pack)));
         let (Some(Place { slot, length_bytes, .. }), Some(frames)) = (place, frames) else {

@@ -55,6 +55,47 @@ impl<'r> TreeReader<'r> {
     }
 }
 
+/// The entries under a node of which parts may be damaged: an error stands for entries that are lost, and others may
+/// come after it.
+pub(crate) struct LenientEntries<'r> {
+    repository: &'r Repository,
+    stack: Vec<std::vec::IntoIter<NodeRef>>,
+    current: std::vec::IntoIter<Entry>,
+}
+
+impl<'r> LenientEntries<'r> {
+    pub(crate) fn new(repository: &'r Repository, node: NodeRef) -> Self {
+        Self { repository, stack: vec![vec![node].into_iter()], current: Vec::new().into_iter() }
+    }
+}
+
+impl Iterator for LenientEntries<'_> {
+    type Item = Result<Entry, RepoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.current.next() {
+                return Some(Ok(entry));
+            }
+            let next = loop {
+                match self.stack.last_mut()?.next() {
+                    Some(node) => break node,
+                    None => self.stack.pop(),
+                };
+            };
+            match self.repository.read_node(&next) {
+                Ok(Node::Directory(directory)) => self.current = directory.entries.into_iter(),
+                Ok(Node::DirectoryIndex(index)) if self.stack.len() < INDEX_DEPTH_MAX => {
+                    let parts: Vec<NodeRef> = index.parts.into_iter().map(|part| part.node).collect();
+                    self.stack.push(parts.into_iter());
+                }
+                Ok(_) => return Some(Err(wrong_node(&next))),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
 /// Walks the leaves under a node in order.
 #[derive(Debug)]
 struct NodeWalk<'r> {

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod crash;
+mod damage;
 mod diff;
 mod forgery;
 mod golden;

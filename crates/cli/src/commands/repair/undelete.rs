@@ -25,7 +25,7 @@ pub fn run(global: &GlobalArguments, verb: &UndeleteArguments) -> Result<u8, Fai
     let Some(bucket) = place.bucket()? else {
         return Err(Failure::usage("only buckets of S3 keep versions; this repository is elsewhere"));
     };
-    let control = super::super::backup::watch()?;
+    let control = crate::commands::backup::watch()?;
     let found = {
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control);
         undelete(place.store()?, &bucket, verb.as_of, verb.dry_run).map_err(MoverError::from)?

@@ -16,10 +16,10 @@ fn condemned_packs_are_no_answer_for_writers_and_the_last_one_for_readers() {
     assert_eq!(index.find(PackKind::Data, &id(2)).unwrap().unwrap().pack, pack_id(1));
     assert_eq!(index.adopt_view(&condemn(4, [1, 99])), [pack_id(1)], "it was handed out");
     assert_eq!(index.find(PackKind::Data, &id(2)).unwrap(), None);
-    assert_eq!(index.find_anywhere(PackKind::Data, &id(2), None).unwrap().unwrap().pack, pack_id(1));
+    assert_eq!(index.find_anywhere(PackKind::Data, &id(2), &[]).unwrap().unwrap().pack, pack_id(1));
     for number in 5..10 {
         assert_eq!(index.find(PackKind::Data, &id(number)).unwrap().unwrap().pack, pack_id(2));
-        let place = index.find_anywhere(PackKind::Data, &id(number), None).unwrap().unwrap();
+        let place = index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap().unwrap();
         assert_eq!(place.pack, pack_id(2));
     }
     assert_eq!(index.level(), Level::Zero { plan: 4 }, "new segments stand under the plan");

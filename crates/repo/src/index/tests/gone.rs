@@ -53,7 +53,7 @@ fn what_was_merged_meanwhile_is_found_in_the_new_segments() {
         let index = world.index();
         let find = |number| match asks_first {
             true => index.find(PackKind::Data, &id(number)).unwrap(),
-            false => index.find_anywhere(PackKind::Data, &id(number), None).unwrap(),
+            false => index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap(),
         };
         assert_eq!(find(1 << 40), None);
         superseded(&world, &[pack(50, 0..60), pack(51, 60..120)]);
@@ -78,7 +78,7 @@ fn segments_that_are_gone_for_good_are_asked_once() {
     dead.store(true, Relaxed);
     for number in 0..120 {
         assert_eq!(index.find(PackKind::Data, &id(number)).unwrap(), None);
-        assert_eq!(index.find_anywhere(PackKind::Data, &id(number), None).unwrap(), None);
+        assert_eq!(index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap(), None);
     }
     let listings = store.requests().iter().filter(|request| request.operation == Operation::List).count();
     assert!(listings <= 4, "{listings} listings");
@@ -109,5 +109,5 @@ fn an_unreachable_store_is_not_an_empty_index() {
     let index = world.index();
     assert!(index.find(PackKind::Data, &id(1)).is_err());
     assert!(index.find(PackKind::Data, &id(1)).is_err(), "and again");
-    assert!(index.find_anywhere(PackKind::Data, &id(1), None).is_err());
+    assert!(index.find_anywhere(PackKind::Data, &id(1), &[]).is_err());
 }

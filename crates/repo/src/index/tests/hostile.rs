@@ -85,7 +85,7 @@ fn survives(world: &World, what: &str) {
     }
     let reader = world.index();
     for number in (0..30).chain([1000, 1099]) {
-        match reader.find_anywhere(PackKind::Data, &id(number), None) {
+        match reader.find_anywhere(PackKind::Data, &id(number), &[]) {
             Ok(found) => assert!(number < 1000 || found.is_some(), "{what}"),
             Err(error) => assert!(number < 1000 && is_damage(&error), "{what}: {error}"),
         }
@@ -198,7 +198,7 @@ fn a_reader_learns_of_the_damage_that_hides_its_chunk() {
     let at = bytes.len() - FOOTER_BYTES - 3;
     bytes[at] ^= 1;
     world.io.create(&segment.name(), bytes).unwrap();
-    let error = world.index().find_anywhere(PackKind::Data, &id(5), None).unwrap_err();
+    let error = world.index().find_anywhere(PackKind::Data, &id(5), &[]).unwrap_err();
     assert_eq!(error.class(), Class::Corrupt);
 }
 

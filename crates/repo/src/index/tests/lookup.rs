@@ -9,7 +9,7 @@ fn every_entry_of_every_segment_is_found_where_it_is() {
         let index = world.index();
         let find = |number| match asks_first {
             true => index.find(PackKind::Data, &id(number)).unwrap(),
-            false => index.find_anywhere(PackKind::Data, &id(number), None).unwrap(),
+            false => index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap(),
         };
         for number in (0..4500).step_by(7) {
             assert_eq!(find(number), Some(expected(number, 5)), "{number}");
@@ -19,7 +19,7 @@ fn every_entry_of_every_segment_is_found_where_it_is() {
         }
         assert_eq!(find(99_999), None);
         assert_eq!(index.find(PackKind::Meta, &id(1)).unwrap(), None, "a chunk is no node");
-        assert_eq!(index.find_anywhere(PackKind::Meta, &id(1), None).unwrap(), None, "nor for a reader");
+        assert_eq!(index.find_anywhere(PackKind::Meta, &id(1), &[]).unwrap(), None, "nor for a reader");
     }
 }
 
@@ -29,12 +29,12 @@ fn a_bad_place_is_left_out_when_another_is_wanted() {
     world.segment(&[pack(1, 0..10)]);
     world.segment(&[pack(2, 0..10)]);
     let index = world.index();
-    let first = index.find_anywhere(PackKind::Data, &id(3), None).unwrap().unwrap();
-    let second = index.find_anywhere(PackKind::Data, &id(3), Some(first)).unwrap().unwrap();
+    let first = index.find_anywhere(PackKind::Data, &id(3), &[]).unwrap().unwrap();
+    let second = index.find_anywhere(PackKind::Data, &id(3), &[first.pack]).unwrap().unwrap();
     assert_ne!(first.pack, second.pack);
     let none = world.index();
     world.io.create("idx/0/00000000/not-a-segment", b"x".to_vec()).unwrap();
-    assert!(none.find_anywhere(PackKind::Data, &id(3), None).unwrap().is_some(), "strange names are ignored");
+    assert!(none.find_anywhere(PackKind::Data, &id(3), &[]).unwrap().is_some(), "strange names are ignored");
 }
 
 /// What is nowhere costs nothing once the index is open, and what is known costs requests by the pack.
@@ -83,7 +83,7 @@ fn a_reader_that_asks_often_loads_the_fingerprints() {
     let world = World::new();
     world.fill(20, 2, 50);
     let index = world.index();
-    let ask = |number| index.find_anywhere(PackKind::Data, &id(number), None).unwrap();
+    let ask = |number| index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap();
     ask(1 << 40);
     assert!(index.state().fingerprints.is_none());
     for number in 0..10 {
@@ -95,7 +95,7 @@ fn a_reader_that_asks_often_loads_the_fingerprints() {
     assert_eq!(index.requests(), before);
     let poor = world.index_of(8 * 1000);
     for number in 0..100 {
-        assert_eq!(poor.find_anywhere(PackKind::Data, &id(1 << 40 | number), None).unwrap(), None);
+        assert_eq!(poor.find_anywhere(PackKind::Data, &id(1 << 40 | number), &[]).unwrap(), None);
     }
     assert!(poor.state().fingerprints.is_none(), "a sample would not help a reader");
 }

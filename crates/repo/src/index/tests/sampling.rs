@@ -32,7 +32,7 @@ fn any_sample_finds_what_it_holds_and_readers_find_all() {
         assert_eq!(count, held);
         for number in (0..2100).step_by(83) {
             *index.recent() = RecentPacks::new(1);
-            let found = index.find_anywhere(PackKind::Data, &id(number), None).unwrap();
+            let found = index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap();
             assert_eq!(found, Some(expected(number, 1)));
         }
     }
@@ -89,7 +89,7 @@ fn adding_segments_samples_more_finely_instead_of_growing() {
         assert_eq!(fingerprints.is_exact(), number < 5, "{number}");
     }
     for number in (0..8000).step_by(77) {
-        assert!(index.find_anywhere(PackKind::Data, &id(number), None).unwrap().is_some());
+        assert!(index.find_anywhere(PackKind::Data, &id(number), &[]).unwrap().is_some());
     }
 }
 
@@ -104,10 +104,10 @@ fn packs_beyond_the_last_number_are_found_by_readers() {
     assert_eq!(found, 120, "two segments of six packs have numbers");
     let readers = index;
     for number in 0..240 {
-        let found = readers.find_anywhere(PackKind::Data, &id(number), None).unwrap();
+        let found = readers.find_anywhere(PackKind::Data, &id(number), &[]).unwrap();
         assert_eq!(found, Some(expected(number, 10)));
     }
     let late = world.segment(&[pack(70, 700..710)]);
     readers.add(&late).unwrap();
-    assert!(readers.find_anywhere(PackKind::Data, &id(705), None).unwrap().is_some());
+    assert!(readers.find_anywhere(PackKind::Data, &id(705), &[]).unwrap().is_some());
 }
