@@ -58,6 +58,9 @@ pub(crate) enum AtKey {
     Fence,
 }
 
+/// A commit key, and what stands there or why that cannot be read.
+pub(crate) type KeyRead = (SnapshotKey, Result<AtKey, RepoError>);
+
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RunState {
@@ -173,10 +176,7 @@ impl Repository {
 
     /// What stands at each of these keys. A key that is gone by now is left out: its snapshot was forgotten and pruned.
     /// What is damaged comes with its error.
-    pub(crate) fn read_keys(
-        &self,
-        keys: &[SnapshotKey],
-    ) -> Result<Vec<(SnapshotKey, Result<AtKey, RepoError>)>, RepoError> {
+    pub(crate) fn read_keys(&self, keys: &[SnapshotKey]) -> Result<Vec<KeyRead>, RepoError> {
         let mut out = Vec::with_capacity(keys.len());
         for some in keys.chunks(RECORDS_AT_ONCE) {
             let results: Vec<_> = std::thread::scope(|scope| {
@@ -240,7 +240,7 @@ impl SnapshotList {
 }
 
 /// Runs whose snapshot can be read. A run has one, and what else stands at its keys can only be, or have been, a fence.
-pub(crate) fn runs_of(found: &[(SnapshotKey, Result<AtKey, RepoError>)]) -> HashSet<RunId> {
+pub(crate) fn runs_of(found: &[KeyRead]) -> HashSet<RunId> {
     let snapshots = found.iter().filter(|(_, at_key)| matches!(at_key, Ok(AtKey::Snapshot(_))));
     snapshots.map(|(key, _)| key.run).collect()
 }
