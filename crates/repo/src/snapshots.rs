@@ -61,6 +61,9 @@ pub(crate) enum AtKey {
     Fence,
 }
 
+/// A commit key, and what stands there or why that cannot be read.
+pub(crate) type KeyRead = (SnapshotKey, Result<AtKey, RepoError>);
+
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RunState {
@@ -176,10 +179,7 @@ impl Repository {
 
     /// What stands at each of these keys. A key that is gone by now is left out: its snapshot was forgotten and pruned.
     /// What is damaged comes with its error.
-    pub(crate) fn read_keys(
-        &self,
-        keys: &[SnapshotKey],
-    ) -> Result<Vec<(SnapshotKey, Result<AtKey, RepoError>)>, RepoError> {
+    pub(crate) fn read_keys(&self, keys: &[SnapshotKey]) -> Result<Vec<KeyRead>, RepoError> {
         let found = parallel::map(keys, AT_ONCE, |key| match read_key(self, *key) {
             Ok(at_key) => Ok(Some((*key, Ok(at_key)))),
             Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => Ok(None),
@@ -233,7 +233,7 @@ impl SnapshotList {
 }
 
 /// Runs whose snapshot can be read. A run has one, and what else stands at its keys can only be, or have been, a fence.
-pub(crate) fn runs_of(found: &[(SnapshotKey, Result<AtKey, RepoError>)]) -> HashSet<RunId> {
+pub(crate) fn runs_of(found: &[KeyRead]) -> HashSet<RunId> {
     let snapshots = found.iter().filter(|(_, at_key)| matches!(at_key, Ok(AtKey::Snapshot(_))));
     snapshots.map(|(key, _)| key.run).collect()
 }

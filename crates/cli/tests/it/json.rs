@@ -91,7 +91,7 @@ fn the_reference_page_knows_every_verb() {
         page.contains("| `-r`, `--repo REPOSITORY` |") && page.contains("`LONGSHORE_REPOSITORY`"),
         "{page}"
     );
-    assert!(page.contains("`--read-data`"));
+    assert!(page.contains("`--read-data"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn when_deleted(name: &str) -> Seen {
 fn damages(all: &Objects, name: &str) -> Vec<(String, Bytes)> {
     let body = &all[name];
     let mut out = Vec::new();
-    for part in [0, 1, 2, 3, 5, 7, 8] {
+    for part in [0, 2, 4, 7, 8] {
         let at = (body.len() * part / 8).min(body.len() - 1);
         out.push((format!("flipped at {at}"), flip(body, at)));
     }
@@ -108,7 +108,7 @@ fn everything() -> Everything {
         RepositorySettings { pack_bytes: 1 << 20, silence_limit_seconds: 2, ..RepositorySettings::default() };
     let repository = Repository::init_with(store.clone(), &password(), COST, limits).unwrap();
     another_key(&repository);
-    let volumes = [noise(1, 1 << 20), noise(2, 1 << 20)];
+    let volumes = [noise(1, 300_000), noise(2, 300_000)];
     back_up(&open(&store).unwrap(), "old", run_id(11), &noise(10, 100_000), None).unwrap();
     back_up(&open(&store).unwrap(), "kept", run_id(13), &noise(13, 100_000), None).unwrap();
     let fresh = open(&store).unwrap();
