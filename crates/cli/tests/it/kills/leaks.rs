@@ -6,6 +6,9 @@ use futures::TryStreamExt as _;
 
 use super::scene::Scene;
 
+/// So many checkpoints are kept.
+const CHECKPOINTS_MAX: usize = 10;
+
 /// Names of all objects.
 pub fn names(scene: &Scene) -> Vec<String> {
     let (store, runtime) = (scene.store(), tokio::runtime::Runtime::new().unwrap());
@@ -39,7 +42,9 @@ pub fn assert_nothing_leaked(scene: &Scene) {
             _ => false,
         }
     };
-    let leaked: Vec<&String> = names.iter().filter(|name| !allowed(name)).collect();
+    let (checkpoints, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.starts_with("ckpt/"));
+    assert!(checkpoints.len() <= CHECKPOINTS_MAX, "{:?}: {checkpoints:?}", scene.place);
+    let leaked: Vec<&String> = others.into_iter().filter(|name| !allowed(name)).collect();
     assert!(leaked.is_empty(), "{:?}: {leaked:?}", scene.place);
     // Records of snapshots that are not listed are fences, or they should be gone.
     let records = names.iter().filter(|name| name.starts_with("snap/")).count();
@@ -52,7 +57,7 @@ pub fn assert_empty(scene: &Scene) {
     let mut left = names(scene);
     left.retain(|name| !["repo", "reserve"].contains(&name.as_str()));
     left.retain(|name| {
-        let stays = ["keys/", "keyset/", "config/", "forget/", "gc/", "snap/"];
+        let stays = ["keys/", "keyset/", "config/", "forget/", "gc/", "snap/", "ckpt/"];
         !stays.iter().any(|prefix| name.starts_with(prefix))
     });
     assert!(left.is_empty(), "{:?}: leaked {left:?}", scene.place);
