@@ -339,6 +339,9 @@ pub struct ForgetArguments {
     pub prune: bool,
 }
 
+/// How long what was deleted stays hidden in a bucket that keeps versions, unless told otherwise.
+pub const KEEP_HIDDEN: Duration = Duration::from_secs(7 * 86_400);
+
 /// `longshore prune`
 #[derive(Debug, Args)]
 pub struct PruneArguments {
@@ -471,6 +474,12 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn prune_keeps_what_is_hidden_as_long_as_forget_does() {
+        let Command::Prune(verb) = Arguments::parse_from(["longshore", "prune"]).command else { panic!() };
+        assert_eq!(verb.keep_hidden, KEEP_HIDDEN);
     }
 
     #[test]

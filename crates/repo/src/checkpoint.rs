@@ -77,7 +77,7 @@ impl Repository {
             let plain = checkpoint.encode().map_err(RepoError::format(&name))?;
             let sealed = record::seal(&self.keys, RecordKind::Checkpoint, &name, &plain)?;
             let anchor = Anchor { number: checkpoint.number, digest: digest(&sealed) };
-            match self.io.create(&name, sealed) {
+            match self.with_reserve(|_| self.io.create(&name, sealed.clone())) {
                 Ok(()) => {
                     self.drop_old_checkpoints(anchor.number)?;
                     return Ok(anchor);

@@ -71,7 +71,7 @@ pub use longshore_store as store;
 pub use losses::{Loss, Losses};
 pub use open::{Opened, RESERVE_BYTES, Repository, RepositorySettings};
 pub use protection::{
-    LockOptions, LockReport, ProtectionReport, RemovedVersions, Undeleted, keeps_versions, undelete,
+    LockOptions, LockReport, Locks, ProtectionReport, RemovedVersions, Undeleted, keeps_versions, undelete,
 };
 pub use prune::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage};
 pub use read::{Deliver, ReadError};

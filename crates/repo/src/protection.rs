@@ -9,5 +9,5 @@ mod needed;
 mod undelete;
 
 pub use hidden::RemovedVersions;
-pub use lock::{LockOptions, LockReport, ProtectionReport, keeps_versions};
+pub use lock::{LockOptions, LockReport, Locks, ProtectionReport, keeps_versions};
 pub use undelete::{Undeleted, undelete};

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::snapshots::source_text;
 use super::{SnapshotView, prune};
-use crate::arguments::{ForgetArguments, GlobalArguments};
+use crate::arguments::{ForgetArguments, GlobalArguments, KEEP_HIDDEN};
 use crate::settings::Access;
 use crate::{Failure, output};
 
@@ -35,7 +35,8 @@ struct Kept {
 }
 
 pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failure> {
-    let repository = Access::from(global)?.open()?;
+    let access = Access::from(global)?;
+    let repository = access.open()?;
     let (decisions, damaged, reason) = decide(&repository, verb)?;
     let forgotten = decisions.iter().filter(|decision| decision.keep.is_empty());
     if !verb.dry_run {
@@ -48,7 +49,7 @@ pub fn run(global: &GlobalArguments, verb: &ForgetArguments) -> Result<u8, Failu
         }
     }
     let prune = match verb.prune {
-        true => Some(prune::execute(global, &repository, &PruneOptions::default())?),
+        true => Some(prune::execute(global, &access, &repository, &PruneOptions::default(), KEEP_HIDDEN)?),
         false => None,
     };
     // Without one, the store could show what was forgotten again.

@@ -2,7 +2,7 @@
 
 use longshore_mover::MoverError;
 use longshore_repo::store::{Bucket, Class, LockMode, Versioning};
-use longshore_repo::{ProtectionReport, RepoError, Repository};
+use longshore_repo::{Locks, ProtectionReport, RepoError, Repository};
 use serde::Serialize;
 
 use crate::Failure;
@@ -12,16 +12,23 @@ use crate::Failure;
 #[serde(rename_all = "camelCase")]
 pub struct Protection {
     versioning: &'static str,
-    object_lock: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locks: Option<LocksView>,
+}
+
+/// The locks of what the snapshots need, where the bucket has Object Lock.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LocksView {
     objects: u64,
     unlocked: u64,
     governed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    locked_until: Option<jiff::Timestamp>,
+    until: Option<jiff::Timestamp>,
 }
 
 impl Protection {
@@ -44,29 +51,28 @@ impl Protection {
 
     /// One sentence.
     pub fn sentence(&self) -> String {
-        match (self.object_lock, self.versioning) {
-            (false, "on") => {
-                "not locked; the bucket keeps versions, so that a deletion can be taken back".to_owned()
+        let Some(locks) = &self.locks else {
+            return match self.versioning {
+                "on" => "not locked; the bucket keeps versions, so that a deletion can be taken back",
+                _ => "not protected: who may delete objects of the bucket can delete the backups",
             }
-            (false, _) => {
-                "not protected: who may delete objects of the bucket can delete the backups".to_owned()
+            .to_owned();
+        };
+        match locks.until {
+            Some(until) => {
+                let governed = match locks.governed {
+                    0 => String::new(),
+                    count => format!(", {count} of them only against who may not bypass governance"),
+                };
+                format!(
+                    "all {} objects that snapshots need are locked until {until}{governed}",
+                    locks.objects
+                )
             }
-            (true, _) => match self.locked_until {
-                Some(until) => {
-                    let governed = match self.governed {
-                        0 => String::new(),
-                        count => format!(", {count} of them only against who may not bypass governance"),
-                    };
-                    format!(
-                        "all {} objects that snapshots need are locked until {until}{governed}",
-                        self.objects
-                    )
-                }
-                None => format!(
-                    "{} of {} objects that snapshots need are not locked; `longshore lock` locks them",
-                    self.unlocked, self.objects
-                ),
-            },
+            None => format!(
+                "{} of {} objects that snapshots need are not locked; `longshore lock` locks them",
+                locks.unlocked, locks.objects
+            ),
         }
     }
 }
@@ -80,13 +86,20 @@ impl From<&ProtectionReport> for Protection {
                 Versioning::Suspended => "suspended",
                 Versioning::On => "on",
             },
-            object_lock: report.bucket.lock.is_some(),
             default_mode: default.map(|default| mode(default.mode)),
             default_days: default.map(|default| default.days),
-            objects: report.objects,
-            unlocked: report.unlocked,
-            governed: report.governed,
-            locked_until: report.until,
+            locks: report.locks.map(LocksView::from),
+        }
+    }
+}
+
+impl From<Locks> for LocksView {
+    fn from(locks: Locks) -> Self {
+        Self {
+            objects: locks.objects,
+            unlocked: locks.unlocked,
+            governed: locks.governed,
+            until: locks.until,
         }
     }
 }

@@ -68,18 +68,20 @@ pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failur
         let estimate = repository.plan_prune(&options, &mut |stage| show(&control, stage));
         Report { dry_run: true, ..Report::from(&estimate.map_err(MoverError::from)?) }
     } else {
-        let report = execute(global, &repository, &options)?;
-        Report { versions: remove_hidden(&access, &repository, verb.keep_hidden)?, ..report }
+        execute(global, &access, &repository, &options, verb.keep_hidden)?
     };
     output::print(global.output, "Prune", &report, |out| report.write(out))?;
     Ok(0)
 }
 
-/// Prunes, and shows how far it is. What it will free is said before, on stderr.
+/// Prunes, and shows how far it is. What it will free is said before, on stderr. `keep_hidden`: how long what was deleted stays
+/// behind, where the bucket keeps versions.
 pub(super) fn execute(
     global: &GlobalArguments,
+    access: &Access,
     repository: &Repository,
     options: &PruneOptions,
+    keep_hidden: Duration,
 ) -> Result<Report, Failure> {
     let control = super::backup::watch()?;
     let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
@@ -102,7 +104,8 @@ pub(super) fn execute(
         })
         .map_err(MoverError::from)?;
     let checkpoint = repository.checkpoint().map_err(MoverError::from)?;
-    Ok(Report { checkpoint: Some(checkpoint.to_string()), ..Report::from(&report) })
+    let versions = remove_hidden(access, repository, keep_hidden)?;
+    Ok(Report { checkpoint: Some(checkpoint.to_string()), versions, ..Report::from(&report) })
 }
 
 /// In a bucket that keeps versions, what was deleted is only hidden; this gives its space back.

@@ -85,7 +85,10 @@ fn a_locked_bucket_says_how_long_and_gives_back_what_a_thief_deleted() {
     let (checked, _) = run(&["check"]);
     assert!(checked.contains("are locked until") && checked.contains("bypass governance"), "{checked}");
     let report: Value = serde_json::from_str(&run(&["-o", "json", "check"]).0).unwrap();
-    assert!(report["protection"]["unlocked"] == 0 && report["protection"]["versioning"] == "on", "{report}");
+    assert!(
+        report["protection"]["locks"]["unlocked"] == 0 && report["protection"]["versioning"] == "on",
+        "{report}"
+    );
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let before = jiff::Timestamp::now().to_string();
     std::thread::sleep(std::time::Duration::from_millis(1100));

@@ -52,6 +52,10 @@ impl Repository {
             let versions = self.io.wait(async move { bucket.versions(place).await })?;
             hidden.extend(by_name(versions).filter(|versions| versions[0].is_marker));
         }
+        // In most buckets nothing is, and then there is no reason to walk what snapshots need.
+        if hidden.is_empty() {
+            return Ok(RemovedVersions::default());
+        }
         self.refuse_strange(&hidden)?;
         hidden.retain(|versions| versions[0].modified_at < before);
         let mut removed = RemovedVersions::default();

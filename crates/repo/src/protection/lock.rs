@@ -30,7 +30,14 @@ pub struct LockReport {
 pub struct ProtectionReport {
     /// What the bucket does by itself.
     pub bucket: Protection,
-    /// Objects that kept snapshots need.
+    /// The locks of what kept snapshots need; none where the bucket has no Object Lock.
+    pub locks: Option<Locks>,
+}
+
+/// The locks of all objects that kept snapshots need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locks {
+    /// The objects.
     pub objects: u64,
     /// How many of them have no lock that still holds.
     pub unlocked: u64,
@@ -59,22 +66,23 @@ impl Repository {
     pub fn protection(&self, bucket: &Bucket) -> Result<ProtectionReport, RepoError> {
         let of = bucket.clone();
         let state = self.io.wait(async move { of.protection().await })?;
+        // Without locks there is nothing to ask of each object, and no reason to walk everything.
+        let locks = state.lock.map(|_| self.locks(bucket)).transpose()?;
+        Ok(ProtectionReport { bucket: state, locks })
+    }
+
+    fn locks(&self, bucket: &Bucket) -> Result<Locks, RepoError> {
         let needed = self.needed_objects()?;
-        let objects = needed.len() as u64;
-        let mut report =
-            ProtectionReport { bucket: state, objects, unlocked: objects, governed: 0, until: None };
-        if state.lock.is_none() {
-            return Ok(report);
-        }
         let now = Timestamp::now();
-        let locks = parallel::map(&needed, AT_ONCE, |name| self.retention(bucket, name))?;
-        let holding: Vec<_> = locks.into_iter().flatten().filter(|lock| lock.until > now).collect();
-        report.unlocked = objects - holding.len() as u64;
-        report.governed = holding.iter().filter(|lock| lock.mode == LockMode::Governance).count() as u64;
-        if report.unlocked == 0 {
-            report.until = holding.iter().map(|lock| lock.until).min();
-        }
-        Ok(report)
+        let found = parallel::map(&needed, AT_ONCE, |name| self.retention(bucket, name))?;
+        let holding: Vec<_> = found.into_iter().flatten().filter(|lock| lock.until > now).collect();
+        let unlocked = (needed.len() - holding.len()) as u64;
+        Ok(Locks {
+            objects: needed.len() as u64,
+            unlocked,
+            governed: holding.iter().filter(|lock| lock.mode == LockMode::Governance).count() as u64,
+            until: if unlocked == 0 { holding.iter().map(|lock| lock.until).min() } else { None },
+        })
     }
 
     /// Locks every object that kept snapshots need, if its lock ends before two thirds of the period have passed: run daily,

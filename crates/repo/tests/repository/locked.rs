@@ -3,11 +3,12 @@
 use crate::support::{COST, back_up, block_on, class, noise, objects, password, restore, run_id};
 use jiff::{SignedDuration, Timestamp};
 use longshore_repo::{
-    Class, LockOptions, PruneOptions, PrunePolicy, Repository, RepositorySettings, Snapshot, is_short_lived,
+    Class, LockOptions, Locks, PruneOptions, PrunePolicy, Repository, RepositorySettings, Snapshot,
+    is_short_lived,
     store::{Bucket, LockMode, Store, open},
     undelete,
 };
-use longshore_testkit::minio::Minio;
+use longshore_testkit::{FaultStore, minio::Minio};
 use std::{sync::Arc, time::Duration};
 
 struct Place {
@@ -42,6 +43,10 @@ impl Place {
         assert!(self.repository.prune(&options, &mut |_| {}).unwrap().deleted_bytes > 0);
     }
 
+    fn locks(&self) -> Locks {
+        self.repository.protection(&self.bucket).unwrap().locks.unwrap()
+    }
+
     /// A thief who has all rights but those over locks.
     fn delete_everything(&self) {
         for name in objects(&self.store).keys() {
@@ -62,7 +67,7 @@ fn everything_works_in_a_bucket_that_locks_whatever_is_put_into_it() {
     let names = objects(&place.store);
     assert!(!names.keys().any(|name| is_short_lived(name)), "sessions do not pile up: {names:?}");
     // Their versions are locked for a day at most, and those of data as long as the bucket says.
-    let report = place.repository.protection(&place.bucket).unwrap();
+    let report = place.locks();
     let hours = report.until.unwrap().duration_since(Timestamp::now()).as_hours();
     assert!((report.unlocked, report.governed) == (0, 0) && (46..=48).contains(&hours), "{report:?}");
     let removed = place.repository.remove_hidden(&place.bucket, Timestamp::now()).unwrap();
@@ -126,7 +131,7 @@ fn a_lock_covers_what_kept_snapshots_need_and_nothing_else() {
     let first = place.back_up(1, &noise(1, 3 << 20));
     let second = place.back_up(2, &noise(2, 3 << 20));
     place.repository.forget(&first, "test", Timestamp::UNIX_EPOCH).unwrap();
-    let before = place.repository.protection(&place.bucket).unwrap();
+    let before = place.locks();
     assert!(before.unlocked == before.objects && before.until.is_none(), "{before:?}");
     let month = LockOptions { mode: LockMode::Compliance, period: SignedDuration::from_hours(720) };
     let report = place.repository.lock(&place.bucket, month).unwrap();
@@ -140,11 +145,26 @@ fn a_lock_covers_what_kept_snapshots_need_and_nothing_else() {
     );
     let longer = LockOptions { period: SignedDuration::from_hours(2000), ..month };
     assert_eq!(place.repository.lock(&place.bucket, longer).unwrap().extended, before.objects);
-    let after = place.repository.protection(&place.bucket).unwrap();
+    let after = place.locks();
     let hours = after.until.unwrap().duration_since(Timestamp::now()).as_hours();
     assert!(after.unlocked == 0 && (1998..=2000).contains(&hours), "{after:?}");
     let lock = |snapshot: &Snapshot| {
         block_on(place.bucket.retention(&longshore_format::names::snapshot(&snapshot.key))).unwrap()
     };
     assert!(lock(&first).is_none() && lock(&second).is_some());
+}
+
+/// A check of a bucket without locks must not walk everything once more for nothing.
+#[test]
+fn a_bucket_without_locks_or_hidden_versions_costs_no_walk() {
+    let minio = Minio::start(false).unwrap();
+    let (store, _) = open("s3://bucket/p", &minio.settings()).unwrap();
+    let bucket = Bucket::open("s3://bucket/p", &minio.settings()).unwrap().unwrap();
+    let store = FaultStore::new(store, |_, _| None);
+    let repository = Repository::init(store.clone(), &password(), COST).unwrap();
+    back_up(&repository, "db", run_id(1), &noise(1, 1 << 20), None).unwrap();
+    let requests = store.requests().len();
+    assert_eq!(repository.protection(&bucket).unwrap().locks, None);
+    assert_eq!(repository.remove_hidden(&bucket, Timestamp::now()).unwrap().versions, 0);
+    assert_eq!(store.requests().len(), requests, "the repository itself is asked nothing");
 }

@@ -80,6 +80,14 @@ fn open_on(store: Arc<FaultStore>) -> Repository {
 }
 
 #[test]
+fn a_checkpoint_finds_room_on_a_full_store_too() {
+    let (store, repository) = with_reserve();
+    back_up(&repository, "db", run_id(1), &noise(1, 1 << 20), None).unwrap();
+    let anchor = open_on(full(store.clone(), true)).checkpoint().unwrap();
+    open(&store).unwrap().expect_checkpoint(&anchor).unwrap();
+}
+
+#[test]
 fn without_a_reserve_a_full_store_stays_full() {
     let (store, repository) = small_packs();
     back_up(&repository, "db", run_id(1), &noise(1, 2 << 20), None).unwrap();
