@@ -69,7 +69,8 @@ fn timed(lab: &Lab, options: &Options, console: &Console, what: &str) -> Result<
 
 /// Starts `lab up` as another process and kills it as soon as it has said `moment`.
 fn kill_at(moment: &str, options: &Options) -> Result<()> {
-    let mut command = Command::new(std::env::current_exe()?);
+    // Not `current_exe`: cargo may have put another file in this program's place since it was started.
+    let mut command = Command::new("/proc/self/exe");
     command.args(["lab", "up", "--recreate"]);
     if !options.longshore_image {
         command.arg("--without-longshore");
@@ -77,7 +78,7 @@ fn kill_at(moment: &str, options: &Options) -> Result<()> {
     if options.drivers.is_empty() {
         command.arg("--without-driver");
     }
-    let mut child = command.stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stderr(Stdio::piped()).spawn().context("could not start `lab up`")?;
     let lines = BufReader::new(child.stderr.take().context("no standard error")?).lines();
     let mut said = Vec::new();
     for line in lines {
