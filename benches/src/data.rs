@@ -1,7 +1,7 @@
-//! The data: a file system image of real files, and what changes in it.
+//! The data: a file system image of real files and what changes in it, random bytes, many small files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,14 @@ use anyhow::{Context, Result, ensure};
 /// Bytes of made data that stand for a database: blocks half random, half text, so that they compress about twofold.
 const DATABASE_BYTES: usize = 256 << 20;
 
-/// Makes an ext4 image of `size_gib` filled to about half with toolchains and sources of this machine.
+/// Makes an ext4 image of `size_gib` in a folder, filled to about half with toolchains and sources of this machine.
 ///
 /// # Errors
 /// When there are no such files or mke2fs fails.
-pub fn make_image(image: &Path, size_gib: u64) -> Result<()> {
-    let tree = tempfile::tempdir_in(image.parent().context("the image has no folder")?)?;
+pub fn make_image(folder: &Path, size_gib: u64) -> Result<PathBuf> {
+    eprintln!("making an image of {size_gib} GiB");
+    let image = folder.join("disk.img");
+    let tree = tempfile::tempdir_in(folder)?;
     fs::write(tree.path().join("database"), database(DATABASE_BYTES))?;
     let mut left_bytes = (size_gib << 30) / 2 - DATABASE_BYTES as u64;
     for (index, source) in sources()?.into_iter().enumerate() {
@@ -28,14 +30,57 @@ pub fn make_image(image: &Path, size_gib: u64) -> Result<()> {
         let target = tree.path().join(index.to_string());
         ensure!(Command::new("cp").arg("-a").arg(&source).arg(target).status()?.success(), "cp failed");
     }
-    File::create(image)?.set_len(size_gib << 30)?;
+    File::create(&image)?.set_len(size_gib << 30)?;
     let status = Command::new("/sbin/mke2fs")
         .args(["-q", "-F", "-t", "ext4", "-d"])
         .arg(tree.path())
-        .arg(image)
+        .arg(&image)
         .status()?;
     ensure!(status.success(), "mke2fs failed");
-    Ok(())
+    Ok(image)
+}
+
+/// Makes a file of bytes that neither compress nor repeat.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn make_random(folder: &Path, bytes: u64) -> Result<PathBuf> {
+    eprintln!("making {} MiB of random bytes", bytes >> 20);
+    let path = folder.join("random.img");
+    let mut noise = blake3::Hasher::new().finalize_xof();
+    let mut file = File::create(&path)?;
+    let mut block = vec![0; 1 << 20];
+    for _ in 0..bytes >> 20 {
+        noise.fill(&mut block);
+        file.write_all(&block)?;
+    }
+    file.sync_all()?;
+    Ok(path)
+}
+
+/// Makes a folder of small files, 100 in each of its folders, between 100 bytes and 3 KiB, half of each noise.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn make_tree(folder: &Path, files: u32) -> Result<PathBuf> {
+    eprintln!("making {files} files");
+    let root = folder.join("tree");
+    let mut noise = blake3::Hasher::new().finalize_xof();
+    let mut sizes = blake3::Hasher::new().update(b"sizes").finalize_xof();
+    for file in 0..files {
+        let inner = root.join((file / 100).to_string());
+        if file % 100 == 0 {
+            fs::create_dir_all(&inner)?;
+        }
+        let mut size = [0; 2];
+        sizes.fill(&mut size);
+        let size = 100 + usize::from(u16::from_le_bytes(size)) % 2972;
+        let mut body = b"a line of text that many files have\n".repeat(size / 36 + 1);
+        body.truncate(size);
+        noise.fill(&mut body[..size / 2]);
+        fs::write(inner.join(file.to_string()), body)?;
+    }
+    Ok(root)
 }
 
 /// Folders of real files: toolchains, then sources.
@@ -104,11 +149,15 @@ pub fn folder_bytes(folder: &Path) -> Result<u64> {
         .with_context(|| format!("du printed {text:?}"))
 }
 
-/// Whether two files hold the same bytes.
+/// Whether two files or trees hold the same bytes.
 ///
 /// # Errors
 /// When one cannot be read.
 pub fn is_equal(left: &Path, right: &Path) -> Result<bool> {
+    if left.is_dir() {
+        let status = Command::new("diff").args(["-r", "--no-dereference"]).args([left, right]).status()?;
+        return Ok(status.success());
+    }
     let (mut left, mut right) = (File::open(left)?, File::open(right)?);
     if left.metadata()?.len() != right.metadata()?.len() {
         return Ok(false);

@@ -15,10 +15,12 @@ pub trait Engine {
     fn repository(&self) -> PathBuf;
     /// Makes the repository.
     fn init(&self) -> Result<()>;
-    /// The command that backs `image` up.
-    fn backup(&self, image: &Path) -> Result<Command>;
-    /// The command that restores the newest snapshot, and where the image will be.
-    fn restore(&self, image: &Path) -> Result<(Command, PathBuf)>;
+    /// The command that backs `source` up. `reads_all`: whatever the times of files say.
+    fn backup(&self, source: &Path, reads_all: bool) -> Result<Command>;
+    /// The command that restores the newest snapshot, and where the image or tree will be.
+    fn restore(&self, source: &Path) -> Result<(Command, PathBuf)>;
+    /// The commands that forget all snapshots but the newest, and give their space back at once.
+    fn forget_all_but_newest(&self) -> Vec<Command>;
 }
 
 /// Where an engine works, and which program it is.
@@ -99,12 +101,16 @@ impl Engine for Longshore {
     fn init(&self) -> Result<()> {
         run(self.command(&["init"]))
     }
-    fn backup(&self, image: &Path) -> Result<Command> {
-        Ok(self.command(&["backup", text(image)?]))
+    fn backup(&self, source: &Path, _reads_all: bool) -> Result<Command> {
+        // An image is always read; nobody can tell of a device that it is unchanged.
+        Ok(self.command(&["backup", text(source)?]))
     }
-    fn restore(&self, _image: &Path) -> Result<(Command, PathBuf)> {
-        let target = self.0.target().join("disk.img");
+    fn restore(&self, source: &Path) -> Result<(Command, PathBuf)> {
+        let target = self.0.target().join(source.file_name().context("the source has no name")?);
         Ok((self.command(&["restore", "latest", text(&target)?]), target))
+    }
+    fn forget_all_but_newest(&self) -> Vec<Command> {
+        vec![self.command(&["forget", "--keep-last", "1", "--prune"])]
     }
 }
 
@@ -122,17 +128,20 @@ impl Engine for Restic {
     fn init(&self) -> Result<()> {
         run(self.0.command(&RESTIC_PASSWORD, &["-r", "repository", "init"]))
     }
-    fn backup(&self, image: &Path) -> Result<Command> {
-        Ok(self.0.command(
-            &RESTIC_PASSWORD,
-            &["-r", "repository", "--no-cache", "backup", "--force", text(image)?],
-        ))
+    fn backup(&self, source: &Path, reads_all: bool) -> Result<Command> {
+        let mut words = vec!["-r", "repository", "--no-cache", "backup", text(source)?];
+        words.extend(reads_all.then_some("--force"));
+        Ok(self.0.command(&RESTIC_PASSWORD, &words))
     }
-    fn restore(&self, image: &Path) -> Result<(Command, PathBuf)> {
+    fn forget_all_but_newest(&self) -> Vec<Command> {
+        let words = ["-r", "repository", "--no-cache", "forget", "--keep-last", "1", "--prune"];
+        vec![self.0.command(&RESTIC_PASSWORD, &words)]
+    }
+    fn restore(&self, source: &Path) -> Result<(Command, PathBuf)> {
         let words =
             ["-r", "repository", "--no-cache", "restore", "latest", "--target", text(&self.0.target())?]
                 .map(str::to_owned);
-        let restored = self.0.target().join(image.strip_prefix("/")?);
+        let restored = self.0.target().join(source.strip_prefix("/")?);
         Ok((self.0.command(&RESTIC_PASSWORD, &words.each_ref().map(String::as_str)), restored))
     }
 }
@@ -151,19 +160,34 @@ impl Engine for Rustic {
     fn init(&self) -> Result<()> {
         run(self.0.command(&RUSTIC_PASSWORD, &["-r", "repository", "--no-cache", "init"]))
     }
-    fn backup(&self, image: &Path) -> Result<Command> {
-        Ok(self.0.command(
-            &RUSTIC_PASSWORD,
-            &["-r", "repository", "--no-cache", "backup", "--force", text(image)?],
-        ))
+    fn backup(&self, source: &Path, reads_all: bool) -> Result<Command> {
+        let mut words = vec!["-r", "repository", "--no-cache", "backup", text(source)?];
+        words.extend(reads_all.then_some("--force"));
+        Ok(self.0.command(&RUSTIC_PASSWORD, &words))
     }
-    fn restore(&self, image: &Path) -> Result<(Command, PathBuf)> {
+    fn forget_all_but_newest(&self) -> Vec<Command> {
+        // Alone, it would only mark what is to go, for a day.
+        let words = [
+            "-r",
+            "repository",
+            "--no-cache",
+            "forget",
+            "--keep-last",
+            "1",
+            "--prune",
+            "--instant-delete",
+            "--keep-delete",
+            "0s",
+        ];
+        vec![self.0.command(&RUSTIC_PASSWORD, &words)]
+    }
+    fn restore(&self, source: &Path) -> Result<(Command, PathBuf)> {
         let target = self.0.target();
         let command = self.0.command(
             &RUSTIC_PASSWORD,
             &["-r", "repository", "--no-cache", "restore", "latest", text(&target)?],
         );
-        Ok((command, target.join(image.strip_prefix("/")?)))
+        Ok((command, target.join(source.strip_prefix("/")?)))
     }
 }
 
@@ -182,18 +206,23 @@ impl Engine for Borg {
     fn init(&self) -> Result<()> {
         run(self.0.command(&BORG_SETTINGS, &["init", "--encryption", "repokey-blake2", "repository"]))
     }
-    fn backup(&self, image: &Path) -> Result<Command> {
-        Ok(self.0.command(
-            &BORG_SETTINGS,
-            &["create", "--files-cache", "disabled", "repository::{now}", text(image)?],
-        ))
+    fn backup(&self, source: &Path, reads_all: bool) -> Result<Command> {
+        let mut words = vec!["create"];
+        words.extend(reads_all.then_some(["--files-cache", "disabled"]).into_iter().flatten());
+        words.extend(["repository::{now}", text(source)?]);
+        Ok(self.0.command(&BORG_SETTINGS, &words))
     }
-    fn restore(&self, image: &Path) -> Result<(Command, PathBuf)> {
+    fn forget_all_but_newest(&self) -> Vec<Command> {
+        [&["prune", "--keep-last", "1", "repository"][..], &["compact", "repository"]]
+            .map(|words| self.0.command(&BORG_SETTINGS, words))
+            .into()
+    }
+    fn restore(&self, source: &Path) -> Result<(Command, PathBuf)> {
         let output =
             self.0.command(&BORG_SETTINGS, &["list", "--short", "--last", "1", "repository"]).output()?;
         let archive = format!("../repository::{}", String::from_utf8(output.stdout)?.trim());
         let mut command = self.0.command(&BORG_SETTINGS, &["extract", "--sparse", &archive]);
         command.current_dir(self.0.target());
-        Ok((command, self.0.target().join(image.strip_prefix("/")?)))
+        Ok((command, self.0.target().join(source.strip_prefix("/")?)))
     }
 }

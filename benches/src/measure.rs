@@ -15,6 +15,16 @@ pub struct Cost {
     pub resident_bytes_max: u64,
 }
 
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            cpu_seconds: sum.cpu_seconds + cost.cpu_seconds,
+            wall_seconds: sum.wall_seconds + cost.wall_seconds,
+            resident_bytes_max: sum.resident_bytes_max.max(cost.resident_bytes_max),
+        })
+    }
+}
+
 /// Runs `command` under GNU time.
 ///
 /// # Errors

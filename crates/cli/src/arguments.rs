@@ -351,6 +351,10 @@ pub struct PruneArguments {
     /// Copy at most so much together; 0 needs no space at all: 500M, 20G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_copy: Option<u64>,
+    /// Copy out of packs, too, that were sealed before the last `longshore key rotate`: old secrets then open nothing of what
+    /// snapshots need. With --max-copy a part in each run
+    #[arg(long)]
+    pub reseal: bool,
     /// Wait at most so long for backups that are still at work; what is left to do, the next prune does
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub wait: Duration,

@@ -82,8 +82,8 @@ pub(crate) struct Index {
     views: Box<dyn ViewSource>,
     limits: IndexLimits,
     state: RwLock<State>,
-    /// Held while segments are listed and opened. What it guards are segments that were listed but not there.
-    loading: Mutex<HashSet<SegmentId>>,
+    /// Held while segments are listed and opened.
+    loading: Mutex<InVain>,
     guard: Guard,
     recent: Mutex<RecentPacks>,
     tables: PageCache<TableEntry>,
@@ -92,6 +92,15 @@ pub(crate) struct Index {
     plan: AtomicU64,
     requests: AtomicU64,
     exact_lookups: AtomicU64,
+}
+
+/// What was not where it should be: a reason to list segments again, once for each.
+#[derive(Default)]
+struct InVain {
+    /// Segments that were listed.
+    segments: HashSet<SegmentId>,
+    /// Packs that did not hold what they were said to hold.
+    packs: HashSet<PackId>,
 }
 
 #[derive(Default)]

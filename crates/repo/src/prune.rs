@@ -14,6 +14,7 @@ mod live;
 mod look;
 mod mark;
 mod probes;
+mod reseal;
 mod result;
 mod sessions;
 mod settle;
@@ -22,8 +23,8 @@ mod sweep;
 pub use choose::PrunePolicy;
 pub(crate) use copy::Copier;
 
-use crate::{RepoError, Repository, index::is_damage, plans, record};
-use choose::{Choice, Why, choose};
+use crate::{RepoError, Repository, plans, record};
+use choose::{Choice, Known, Why, choose};
 use inventory::Inventory;
 use jiff::Timestamp;
 use longshore_format::{
@@ -141,6 +142,8 @@ struct Prepared {
     inventory: Inventory,
     marks: Marks,
     condemned: PackList,
+    /// A result leaves damaged segments out, so that no reader stumbles over them any more.
+    is_index_damaged: bool,
     estimate: PruneEstimate,
 }
 
@@ -251,9 +254,11 @@ impl Repository {
     fn prepare(&self, options: &PruneOptions) -> Result<Prepared, RepoError> {
         let inventory = Inventory::take(self)?;
         let marks = Marks::of(self, &inventory)?;
-        let Usage { packs: uses, missing } = marks.usage(self, &inventory)?;
+        let Usage { packs: uses, missing, is_index_damaged } = marks.usage(self, &inventory)?;
+        let old = if options.policy.reseal { self.packs_of_old_epochs(&inventory)? } else { HashSet::new() };
         let is_damaged = |pack| inventory.view.quarantine.holds(pack);
-        let mut choice = choose(&uses, &inventory.view.condemned, &is_damaged, options.policy);
+        let known = Known { condemned: &inventory.view.condemned, is_damaged: &is_damaged, old: &old };
+        let mut choice = choose(&uses, &known, options.policy);
         choice.damaged.extend(missing);
         let confirmed = self.confirm(&choice, &inventory, &marks)?;
         let estimate = PruneEstimate {
@@ -269,7 +274,7 @@ impl Repository {
         if confirmed.unfindable_bytes > estimate.live_bytes / UNINDEXED_SHARE_MAX {
             return Err(RepoError::IndexIncomplete { bytes: confirmed.unfindable_bytes });
         }
-        Ok(Prepared { inventory, marks, condemned: confirmed.condemned, estimate })
+        Ok(Prepared { inventory, marks, condemned: confirmed.condemned, is_index_damaged, estimate })
     }
 
     /// Keeps of a choice what the packs' own trailers confirm: none that an open session owns, and none as dead that is not.
@@ -294,7 +299,7 @@ impl Repository {
                 // Whose it is cannot be asked of a pack whose trailer is lost, so nobody may be there.
                 Why::Damaged => trailer.map_or(!is_anybody_there, |_| !is_owned),
                 Why::Dead => trailer.is_some() && !is_owned && live_bytes == 0,
-                Why::Wasteful | Why::Unindexed => trailer.is_some() && !is_owned,
+                Why::Old | Why::Wasteful | Why::Unindexed => trailer.is_some() && !is_owned,
             };
             if !goes {
                 continue;
@@ -392,17 +397,6 @@ impl Repository {
         Ok(segments.iter().filter(|segment| matches!(segment.level, Level::Zero { .. })).count())
     }
 
-    /// A result leaves damaged segments out, so that no reader stumbles over them any more.
-    fn has_damaged_segment(&self) -> Result<bool, RepoError> {
-        for segment in self.index.list_segments()?.0 {
-            match self.index.prove(&segment, |_| ()) {
-                Err(error) if is_damage(&error) => return Ok(true),
-                result => result?,
-            }
-        }
-        Ok(false)
-    }
-
     /// Only the newest plan counts. Who was paused and finds a newer one has nothing more to do.
     fn require_newest(&self, number: u64) -> Result<(), RepoError> {
         match plans::newest_numbers(&self.io)?.0 {
@@ -415,12 +409,13 @@ impl Repository {
 impl Prepared {
     /// Whether a plan would change anything worth its waiting.
     fn has_work(&self, repository: &Repository) -> Result<bool, RepoError> {
-        let has_waste = !self.condemned.is_empty() || !self.inventory.look.disposable().is_empty();
+        let has_waste = !self.condemned.is_empty()
+            || !self.inventory.look.disposable().is_empty()
+            || self.is_index_damaged;
         let plan = self.inventory.view.newest;
         Ok(has_waste
             || repository.level_0_count()? >= LEVEL_0_MANY
             || repository.has_leftovers(&self.inventory.view)?
-            || settle::has_silent(repository, &self.inventory.look, plan)?
-            || repository.has_damaged_segment()?)
+            || settle::has_silent(repository, &self.inventory.look, plan)?)
     }
 }

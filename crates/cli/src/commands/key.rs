@@ -20,7 +20,7 @@ use crate::{Failure, output};
 
 /// Said wherever a key goes.
 const KEPT: &str = "who held it keeps what he has read, and can open all that is sealed with the present secrets; `longshore key \
-                    rotate` ends that for what is made from then on";
+                    rotate` ends that for what is made from then on, and after it `longshore prune --reseal` for what is there";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,8 +171,8 @@ fn rotate(global: &GlobalArguments, repository: &Repository) -> Result<(), Failu
     output::print(global.output, "KeyChange", &change, |out| {
         writeln!(out, "{}", change.epoch)?;
         eprintln!(
-            "what is made from now on is sealed in epoch {}; what is there opens as before. Movers that are at work go on with \
-             the secrets that they have",
+            "what is made from now on is sealed in epoch {}; what is there opens as before, until `longshore prune --reseal` \
+             has sealed it anew. Movers that are at work go on with the secrets that they have",
             change.epoch
         );
         Ok(())

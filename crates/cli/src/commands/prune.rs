@@ -60,7 +60,11 @@ struct Versions {
 pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failure> {
     let access = Access::from(global)?;
     let repository = access.open()?;
-    let policy = PrunePolicy { max_unused_percent: verb.max_unused, max_copy_bytes: verb.max_copy };
+    let policy = PrunePolicy {
+        max_unused_percent: verb.max_unused,
+        max_copy_bytes: verb.max_copy,
+        reseal: verb.reseal,
+    };
     let options = PruneOptions { policy, patience: verb.wait };
     let report = if verb.dry_run {
         let control = super::backup::watch()?;

@@ -2,47 +2,32 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+
+use longshore_testkit::{SmallVolume, small_volume};
 
 use crate::sandbox::{Sandbox, image, texts};
 
-const FOLDER: &str = "LONGSHORE_TEST_FULL_FOLDER";
-
-/// Runs `inside` of this file again in a mount namespace of its own, which ends with it, on what `mount` mounts at `$1`.
-fn on(mount: &str) {
-    let place = tempfile::tempdir().unwrap();
-    let script = format!("{mount} && exec \"$2\" --exact full::inside --nocapture");
-    let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"])
-        .arg(place.path())
-        .arg(std::env::current_exe().unwrap())
-        .env(FOLDER, place.path())
-        .output()
-        .unwrap();
-    let (out, err) = texts(&output);
-    assert!(output.status.success() && out.contains("pruned on a full file system"), "{out}\n{err}");
-}
+const PROOF: &str = "pruned on a full file system";
 
 #[test]
 fn a_repository_on_a_full_tmpfs_can_be_pruned() {
-    on("mount -t tmpfs -o size=40m tmpfs \"$1\"");
+    SmallVolume::Tmpfs.run(40, "full::inside", PROOF);
 }
 
 #[test]
 fn a_repository_on_a_full_ext4_can_be_pruned() {
-    on("truncate -s 48M \"$1.img\" && mkfs.ext4 -q -m 0 \"$1.img\" \
-        && mount -o loop \"$1.img\" \"$1\" && rm \"$1.img\"");
+    SmallVolume::Ext4.run(48, "full::inside", PROOF);
 }
 
 /// Does nothing unless one of the tests above runs it.
 #[test]
 fn inside() {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let Some(folder) = small_volume() else { return };
     for reserve in ["0", "4M"] {
         empty_a_full_one(&folder, reserve);
     }
-    println!("pruned on a full file system");
+    println!("{PROOF}");
 }
 
 fn empty_a_full_one(folder: &Path, reserve: &str) {

@@ -5,7 +5,7 @@ use super::{
     writer::EncodedSegment,
 };
 use crate::RepoError;
-use longshore_format::{SegmentId, index::PageEntry, names};
+use longshore_format::{PackId, SegmentId, index::PageEntry, names};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -15,6 +15,8 @@ use std::{
 const AT_ONCE: usize = 12;
 /// Fingerprint pages read in one request: 1 MiB.
 const PAGES_AT_ONCE: u32 = 25;
+/// Packs for which segments are listed again. In a repository that misses more, what is damaged is damaged.
+const PACKS_IN_VAIN_MAX: usize = 256;
 /// Listings until segments that stay missing are given up.
 const LISTINGS_MAX: usize = 3;
 
@@ -52,24 +54,44 @@ impl Index {
         if self.has(need) {
             return Ok(());
         }
-        let mut gone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_vain = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have loaded it while this one waited.
-        if self.has(need) { Ok(()) } else { self.load(&mut gone, need) }
+        if self.has(need) { Ok(()) } else { self.load(&mut in_vain.segments, need) }
     }
 
     /// Lists again, because segments that were listed are not there any more. Once for each segment.
     pub(super) fn reload_without(&self, missing: &[SegmentId]) -> Result<(), RepoError> {
-        let mut gone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = gone.len();
-        gone.extend(missing);
-        if gone.len() == before {
+        let mut in_vain = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = in_vain.segments.len();
+        in_vain.segments.extend(missing);
+        if in_vain.segments.len() == before {
             return Ok(());
         }
-        let need = match self.state().fingerprints {
+        let need = self.need();
+        self.load(&mut in_vain.segments, need)
+    }
+
+    /// Lists again, because something was not in the packs that held it when segments were listed: a prune may have moved it.
+    /// Once for each pack; false if nothing was done.
+    pub(super) fn reload_after(&self, packs: &[PackId]) -> Result<bool, RepoError> {
+        let mut in_vain = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = in_vain.packs.len();
+        let room = PACKS_IN_VAIN_MAX.saturating_sub(before);
+        in_vain.packs.extend(packs.iter().take(room));
+        if in_vain.packs.len() == before {
+            return Ok(false);
+        }
+        let need = self.need();
+        self.load(&mut in_vain.segments, need)?;
+        Ok(true)
+    }
+
+    /// What is in memory now.
+    fn need(&self) -> Need {
+        match self.state().fingerprints {
             Some(_) => Need::Fingerprints,
             None => Need::Heads,
-        };
-        self.load(&mut gone, need)
+        }
     }
 
     /// Adds a segment that this process has just stored.

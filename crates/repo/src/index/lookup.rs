@@ -54,7 +54,8 @@ impl Index {
     }
 
     /// Looks for an id wherever it may be, leaving out packs where it was looked for in vain. Exact, whatever is in memory;
-    /// a condemned or damaged pack is named only if nothing else holds the id.
+    /// a condemned or damaged pack is named only if nothing else holds the id. What a prune has moved since segments were
+    /// listed is found as soon as it was looked for in vain.
     pub(crate) fn find_anywhere(
         &self,
         kind: PackKind,
@@ -72,6 +73,9 @@ impl Index {
         let mut search = self.find_exactly(kind, id, &is_bad)?;
         if search.found.is_none() && !search.gone.is_empty() {
             self.reload_without(&search.gone)?;
+            search = self.find_exactly(kind, id, &is_bad)?;
+        }
+        if search.found.or(search.condemned).is_none() && self.reload_after(but)? {
             search = self.find_exactly(kind, id, &is_bad)?;
         }
         let damaged = self.state().damaged.first().copied();

@@ -15,11 +15,14 @@ pub struct PrunePolicy {
     /// The most live bytes that one run copies; none means no limit. With 0 only packs without anything live go, for which
     /// no space is needed.
     pub max_copy_bytes: Option<u64>,
+    /// Whether to copy out of packs, too, that were sealed before the last rotation of keys, so that old secrets open nothing
+    /// of them any more. One request a pack is needed to know them.
+    pub reseal: bool,
 }
 
 impl Default for PrunePolicy {
     fn default() -> Self {
-        Self { max_unused_percent: 5, max_copy_bytes: None }
+        Self { max_unused_percent: 5, max_copy_bytes: None, reseal: false }
     }
 }
 
@@ -30,6 +33,8 @@ pub(super) struct Choice {
     pub(super) dead: Vec<(PackKind, PackId)>,
     /// Packs whose live part is to be copied out.
     pub(super) wasteful: Vec<(PackKind, PackId)>,
+    /// Packs that are to be sealed with the newest secrets.
+    pub(super) old: Vec<(PackKind, PackId)>,
     /// Packs that no segment lists: what killed sessions and losing prunes left.
     pub(super) unindexed: Vec<(PackKind, PackId)>,
     /// Packs that an earlier plan condemned and that are still there. They stay condemned.
@@ -44,41 +49,53 @@ pub(super) enum Why {
     Condemned,
     Damaged,
     Dead,
+    Old,
     Unindexed,
     Wasteful,
+}
+
+/// What is known of packs beside their use.
+pub(super) struct Known<'a> {
+    /// Those that an earlier plan condemned.
+    pub(super) condemned: &'a HashSet<PackId>,
+    /// Those that a report says are damaged.
+    pub(super) is_damaged: &'a dyn Fn(PackId) -> bool,
+    /// Those that are sealed with old secrets, if that is a reason to copy.
+    pub(super) old: &'a HashSet<PackId>,
 }
 
 impl Choice {
     /// Everything; what must not be cut off comes first.
     pub(super) fn all(&self) -> Vec<((PackKind, PackId), Why)> {
         let with = |packs: &[(PackKind, PackId)], why| packs.iter().map(move |pack| (*pack, why)).collect();
-        let lists: [Vec<_>; 5] = [
+        let lists: [Vec<_>; 6] = [
             with(&self.condemned, Why::Condemned),
             with(&self.damaged, Why::Damaged),
             with(&self.dead, Why::Dead),
             with(&self.unindexed, Why::Unindexed),
             with(&self.wasteful, Why::Wasteful),
+            with(&self.old, Why::Old),
         ];
         lists.concat()
     }
 }
 
-/// Chooses: what is dead; then, the most wasteful first, as many others as bring the waste under the limit.
+/// Chooses: what is dead; then, the most wasteful first, as many others as bring the waste under the limit; then what is sealed
+/// with old secrets, as far as may be copied.
 pub(super) fn choose(
     uses: &HashMap<(PackKind, PackId), PackUse>,
-    condemned: &HashSet<PackId>,
-    is_damaged: &dyn Fn(PackId) -> bool,
+    known: &Known<'_>,
     policy: PrunePolicy,
 ) -> Choice {
     let mut choice = Choice::default();
     let (mut live_bytes, mut unused_bytes) = (0, 0);
     let mut partly = Vec::new();
     for (pack, used) in uses {
-        if condemned.contains(&pack.1) {
+        if known.condemned.contains(&pack.1) {
             choice.condemned.push(*pack);
             continue;
         }
-        if is_damaged(pack.1) {
+        if (known.is_damaged)(pack.1) {
             choice.damaged.push(*pack);
             continue;
         }
@@ -98,7 +115,7 @@ pub(super) fn choose(
     partly.sort_by_key(|(pack, used)| (Reverse(used.unused_bytes() * 1000 / used.size_bytes.max(1)), *pack));
     let allowed_bytes = live_bytes * u64::from(policy.max_unused_percent) / 100;
     let mut may_copy_bytes = policy.max_copy_bytes.unwrap_or(u64::MAX);
-    for (pack, used) in partly {
+    for (pack, used) in &partly {
         if unused_bytes <= allowed_bytes || used.live_bytes > may_copy_bytes {
             break;
         }
@@ -107,7 +124,13 @@ pub(super) fn choose(
         }
         unused_bytes -= used.unused_bytes();
         may_copy_bytes -= used.live_bytes;
-        choice.wasteful.push(pack);
+        choice.wasteful.push(*pack);
+    }
+    for (pack, used) in &partly[choice.wasteful.len()..] {
+        if known.old.contains(&pack.1) && used.live_bytes <= may_copy_bytes {
+            may_copy_bytes -= used.live_bytes;
+            choice.old.push(*pack);
+        }
     }
     for list in [&mut choice.condemned, &mut choice.damaged, &mut choice.dead, &mut choice.unindexed] {
         list.sort_unstable();
@@ -143,6 +166,11 @@ mod tests {
         packs.iter().map(|(_, id)| id.0[0]).collect()
     }
 
+    fn chosen(uses: &HashMap<(PackKind, PackId), PackUse>, policy: PrunePolicy) -> Choice {
+        let known = Known { condemned: &HashSet::new(), is_damaged: &|_| false, old: &HashSet::new() };
+        choose(uses, &known, policy)
+    }
+
     const MIB: u64 = 1 << 20;
 
     #[test]
@@ -154,7 +182,7 @@ mod tests {
             (4, 16 * MIB, 15 * MIB),
             (5, 16 * MIB, 16 * MIB - 4000),
         ]);
-        let choice = choose(&uses, &HashSet::new(), &|_| false, PrunePolicy::default());
+        let choice = chosen(&uses, PrunePolicy::default());
         assert_eq!((numbers(&choice.dead), numbers(&choice.wasteful)), (vec![1], vec![2, 3]));
     }
 
@@ -162,16 +190,16 @@ mod tests {
     fn nothing_is_copied_on_a_full_store_and_never_more_than_allowed() {
         let uses = uses(&[(1, 16 * MIB, 0), (2, 16 * MIB, MIB), (3, 16 * MIB, 4 * MIB)]);
         let none = PrunePolicy { max_copy_bytes: Some(0), ..PrunePolicy::default() };
-        assert_eq!(choose(&uses, &HashSet::new(), &|_| false, none).wasteful, []);
+        assert_eq!(chosen(&uses, none).wasteful, []);
         let one = PrunePolicy { max_copy_bytes: Some(2 * MIB), ..PrunePolicy::default() };
-        assert_eq!(numbers(&choose(&uses, &HashSet::new(), &|_| false, one).wasteful), [2]);
+        assert_eq!(numbers(&chosen(&uses, one).wasteful), [2]);
     }
 
     #[test]
     fn a_trailer_is_no_waste() {
         let uses = uses(&[(1, 40_000, 38_000), (2, 16 * MIB, 16 * MIB - 60_000)]);
         let all = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
-        assert_eq!(choose(&uses, &HashSet::new(), &|_| false, all).wasteful, []);
+        assert_eq!(chosen(&uses, all).wasteful, []);
     }
 
     #[test]
@@ -179,7 +207,8 @@ mod tests {
         let mut uses = uses(&[(1, 16 * MIB, 16 * MIB), (2, MIB, 0), (3, MIB, 0)]);
         uses.get_mut(&(PackKind::Data, PackId([2; 32]))).unwrap().is_indexed = false;
         let condemned = HashSet::from([PackId([1; 32])]);
-        let choice = choose(&uses, &condemned, &|_| false, PrunePolicy::default());
+        let known = Known { condemned: &condemned, is_damaged: &|_| false, old: &HashSet::new() };
+        let choice = choose(&uses, &known, PrunePolicy::default());
         assert_eq!((numbers(&choice.condemned), numbers(&choice.unindexed)), (vec![1], vec![2]));
         assert_eq!(numbers(&choice.dead), [3]);
         assert_eq!(choice.all()[0], ((PackKind::Data, PackId([1; 32])), Why::Condemned));
@@ -189,7 +218,24 @@ mod tests {
     fn a_damaged_pack_goes_whatever_is_live_in_it() {
         let uses = uses(&[(1, 16 * MIB, 16 * MIB), (2, 16 * MIB, 16 * MIB)]);
         let is_damaged = |pack: PackId| pack.0[0] == 2;
-        let choice = choose(&uses, &HashSet::new(), &is_damaged, PrunePolicy::default());
+        let known = Known { condemned: &HashSet::new(), is_damaged: &is_damaged, old: &HashSet::new() };
+        let choice = choose(&uses, &known, PrunePolicy::default());
         assert_eq!(choice.all(), [((PackKind::Data, PackId([2; 32])), Why::Damaged)]);
+    }
+
+    #[test]
+    fn old_secrets_are_a_reason_to_copy_after_waste_and_within_the_limit() {
+        let uses = uses(&[
+            (1, 16 * MIB, MIB),
+            (2, 16 * MIB, 16 * MIB),
+            (3, 16 * MIB, 16 * MIB),
+            (4, 16 * MIB, 16 * MIB),
+        ]);
+        let old = HashSet::from([1, 2, 4].map(|number| PackId([number; 32])));
+        let known = Known { condemned: &HashSet::new(), is_damaged: &|_| false, old: &old };
+        let choice = choose(&uses, &known, PrunePolicy::default());
+        assert_eq!((numbers(&choice.wasteful), numbers(&choice.old)), (vec![1], vec![2, 4]));
+        let some = PrunePolicy { max_copy_bytes: Some(20 * MIB), ..PrunePolicy::default() };
+        assert_eq!(numbers(&choose(&uses, &known, some).old), [2], "the rest in another run");
     }
 }

@@ -14,7 +14,7 @@ use longshore_format::{
     hint::HintPlace,
     names::{self, PackKind},
     node::{Node, NodeParts},
-    pack::PACK_BYTES_MAX,
+    pack::{PACK_BYTES_MAX, TrailerEntry},
 };
 use longshore_store::Class as StoreClass;
 use std::collections::{HashMap, HashSet};
@@ -30,6 +30,8 @@ pub(crate) struct Copier<'r> {
     /// Packs that sessions said they had used. For each of those sessions all of them is copied, live or not, into packs
     /// that it owns: nothing else keeps what it used alive until it has committed.
     used: HashMap<(PackKind, PackId), Vec<SessionId>>,
+    /// What packs hold by the index, for those whose own trailer cannot be read.
+    listed: HashMap<PackId, Vec<TrailerEntry>>,
     uploads: Uploads,
     /// The owner of everything else: no session, so nobody need be asked when it is dead.
     nobody: SessionId,
@@ -48,12 +50,12 @@ pub(crate) struct Copied {
     pub(crate) spared: HashSet<PackId>,
 }
 
-/// A pack in memory, proven to be what its name says.
+/// A pack in memory. Only what its seals and ids prove of it counts.
 struct Loaded {
     kind: PackKind,
     id: PackId,
     bytes: Vec<u8>,
-    trailer: longshore_format::pack::PackTrailer,
+    entries: Vec<TrailerEntry>,
     key: longshore_crypto::SealKey,
 }
 
@@ -68,6 +70,7 @@ impl<'r> Copier<'r> {
             repository,
             marks,
             used,
+            listed: HashMap::new(),
             uploads: Uploads::new(io, keys, index, BackupOptions::default()),
             nobody: SessionId(random_bytes()?),
             writer: FrameWriter::new(repository.config.compression_level)?,
@@ -76,6 +79,12 @@ impl<'r> Copier<'r> {
             moved: HashMap::new(),
             copied: Copied::default(),
         })
+    }
+
+    /// Adds what packs hold, for those whose trailer cannot be read.
+    pub(crate) fn with_listed(mut self, listed: HashMap<PackId, Vec<TrailerEntry>>) -> Self {
+        self.listed = listed;
+        self
     }
 
     /// Copies what is needed of these packs, chunks before the nodes that point to them, and says how much that
@@ -111,26 +120,29 @@ impl<'r> Copier<'r> {
 
     fn copy_pack(&mut self, kind: PackKind, id: PackId) -> Result<(), RepoError> {
         let name = names::pack(kind, id);
-        let trailer = match pack::read_trailer(&self.repository.io, &self.repository.keys, kind, &name) {
-            Ok((_, trailer)) => trailer,
+        let entries = match pack::read_trailer(&self.repository.io, &self.repository.keys, kind, &name) {
+            Ok((_, trailer)) => trailer.entries,
             // Another prune is further: its result is there, and it has begun to delete.
             Err(RepoError::Store { source }) if source.class() == StoreClass::NotFound => return Ok(()),
-            Err(error) if says_damage(&error) => return self.do_without(kind, id, error),
+            Err(error) if says_damage(&error) => match self.listed.remove(&id) {
+                Some(listed) => listed,
+                None => return self.do_without(kind, id, error),
+            },
             Err(error) => return Err(error),
         };
         let mut needed = Vec::new();
-        for (slot, frame) in trailer.entries.iter().enumerate() {
+        for (slot, frame) in entries.iter().enumerate() {
             if self.is_needed(&frame.id) && !self.has_kept_copy(kind, &frame.id)? {
                 needed.push((self.nobody, slot));
             }
         }
         for user in self.used.remove(&(kind, id)).unwrap_or_default() {
-            needed.extend((0..trailer.entries.len()).map(|slot| (user, slot)));
+            needed.extend((0..entries.len()).map(|slot| (user, slot)));
         }
         if needed.is_empty() {
             return Ok(());
         }
-        let loaded = self.load(kind, id)?;
+        let loaded = self.load(kind, id, entries)?;
         let mut reader = FrameReader::new()?;
         let mut damage = None;
         for (owner, slot) in needed {
@@ -179,15 +191,11 @@ impl<'r> Copier<'r> {
         }
     }
 
-    fn load(&self, kind: PackKind, id: PackId) -> Result<Loaded, RepoError> {
+    fn load(&self, kind: PackKind, id: PackId, entries: Vec<TrailerEntry>) -> Result<Loaded, RepoError> {
         let name = names::pack(kind, id);
         let bytes = self.repository.io.get(&name, PACK_BYTES_MAX)?.to_vec();
-        let (footer, key) = pack::open_footer(&self.repository.keys, kind, &name, &bytes)?;
-        let wrong = || RepoError::WrongContent { object: name.clone() };
-        let sealed_end = bytes.len() - longshore_format::pack::FOOTER_BYTES;
-        let sealed = bytes.get(footer.trailer_offset_bytes as usize..sealed_end).ok_or_else(wrong)?;
-        let trailer = pack::open_trailer(&self.repository.keys, &name, &footer, &key, sealed)?;
-        Ok(Loaded { kind, id, bytes, trailer, key })
+        let (_, key) = pack::open_footer(&self.repository.keys, kind, &name, &bytes)?;
+        Ok(Loaded { kind, id, bytes, entries, key })
     }
 
     fn copy_frame(
@@ -199,8 +207,8 @@ impl<'r> Copier<'r> {
     ) -> Result<(), RepoError> {
         let name = names::pack(pack.kind, pack.id);
         let wrong = || RepoError::WrongContent { object: name.clone() };
-        let offset: u32 = pack.trailer.entries[..slot].iter().map(|frame| frame.length_bytes).sum();
-        let frame = &pack.trailer.entries[slot];
+        let offset: u32 = pack.entries[..slot].iter().map(|frame| frame.length_bytes).sum();
+        let frame = &pack.entries[slot];
         let place = Place {
             pack: pack.id,
             slot: slot as u16,

@@ -9,6 +9,8 @@ use super::{
 };
 use crate::{
     RepoError, Repository,
+    error::chain,
+    index::is_damage,
     parallel::{self, AT_ONCE},
     snapshots::{self, AtKey},
     walk::{SeenNodes, Visitor},
@@ -44,6 +46,8 @@ pub(super) struct Usage {
     pub(super) packs: HashMap<(PackKind, PackId), PackUse>,
     /// Packs that a segment lists, that a report says are damaged, and that are not there.
     pub(super) missing: HashSet<(PackKind, PackId)>,
+    /// Whether a segment that counts cannot be read whole. What only such a one lists is listed by none.
+    pub(super) is_index_damaged: bool,
 }
 
 /// A pack as its own trailer has it.
@@ -122,24 +126,40 @@ impl Marks {
             .iter()
             .map(|(pack, size_bytes)| (*pack, PackUse { size_bytes: *size_bytes, ..PackUse::default() }))
             .collect();
-        repository.index.each_pack(&mut |listed| {
-            let key = (listed.kind, listed.id);
-            let Some(used) = uses.get_mut(&key) else {
-                if inventory.view.quarantine.holds(listed.id)
-                    && !inventory.view.condemned.contains(&listed.id)
-                {
-                    missing.insert(key);
+        let mut is_index_damaged = false;
+        for segment in repository.index.list_segments()?.0 {
+            let mut by_this_one = Vec::new();
+            let proven = repository.index.prove(&segment, |listed| {
+                let key = (listed.kind, listed.id);
+                let Some(used) = uses.get_mut(&key) else {
+                    if inventory.view.quarantine.holds(listed.id)
+                        && !inventory.view.condemned.contains(&listed.id)
+                    {
+                        missing.insert(key);
+                    }
+                    return;
+                };
+                // Two segments may list one pack; they say the same.
+                if std::mem::replace(&mut used.is_indexed, true) {
+                    return;
                 }
-                return;
-            };
-            // Two segments may list one pack; they say the same.
-            if std::mem::replace(&mut used.is_indexed, true) {
-                return;
+                let live = listed.entries.iter().filter(|frame| self.is_live(&frame.id));
+                used.live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
+                by_this_one.push(key);
+            });
+            match proven {
+                Err(error) if is_damage(&error) => {
+                    tracing::warn!(segment = segment.name(), error = %chain(&error), "a segment of the index is damaged");
+                    is_index_damaged = true;
+                    for key in by_this_one {
+                        let used = uses.entry(key).or_default();
+                        *used = PackUse { size_bytes: used.size_bytes, ..PackUse::default() };
+                    }
+                }
+                result => result?,
             }
-            let live = listed.entries.iter().filter(|frame| self.is_live(&frame.id));
-            used.live_bytes = live.map(|frame| u64::from(frame.length_bytes)).sum();
-        })?;
-        Ok(Usage { packs: uses, missing })
+        }
+        Ok(Usage { packs: uses, missing, is_index_damaged })
     }
 
     /// Asks the trailers of packs; one that cannot be read is left out, and so is not touched.
@@ -155,8 +175,10 @@ impl Marks {
                     let (mut live_bytes, mut unfindable_bytes) = (0, 0);
                     for frame in trailer.entries.iter().filter(|frame| self.is_live(&frame.id)) {
                         live_bytes += u64::from(frame.length_bytes);
-                        // A killed mover stored it, and the next one again: then the index knows the second copy.
+                        // A killed mover stored it, and the next one again: then the index knows the second copy. Or it is
+                        // known to be lost, and is found here: that is no fault of the index, and copying heals it.
                         if *why == Why::Unindexed
+                            && !repository.index.quarantine().names_lost(&frame.id)
                             && repository.index.find_anywhere(*kind, &frame.id, &[])?.is_none()
                         {
                             unfindable_bytes += u64::from(frame.length_bytes);
@@ -167,7 +189,7 @@ impl Marks {
                 }
                 Err(error) if error.class().is_transient() => Err(error),
                 Err(error) => {
-                    tracing::warn!(pack = %name, error = %crate::error::chain(&error), "a damaged pack is left as it is");
+                    tracing::warn!(pack = %name, error = %chain(&error), "a damaged pack is left as it is");
                     Ok(None)
                 }
             }

@@ -45,7 +45,7 @@ pub struct PacksRepair {
 
 type PackKey = (PackKind, PackId);
 
-/// A pack in which something is wrong.
+/// A pack in which something is wrong. Its frames are by its trailer or, if that cannot be read, by the index.
 struct Found {
     key: PackKey,
     reason: String,
@@ -78,7 +78,8 @@ impl Repository {
             }
             // From here on no damaged pack passes for a copy of anything.
             self.index.adopt_view(&PlanView::load(&self.io, &self.keys)?.index());
-            let copier = Copier::new(self, None, HashMap::new())?;
+            let listed = found.iter().map(|pack| (pack.key.1, pack.frames.clone())).collect();
+            let copier = Copier::new(self, None, HashMap::new())?.with_listed(listed);
             let copied = copier.run(found.iter().map(|pack| pack.key), &mut || {})?;
             repair.saved_bytes = copied.bytes;
         }
@@ -128,8 +129,9 @@ impl Repository {
                 }
             }
         }
-        self.index.adopt_view(&PlanView::load(&self.io, &self.keys)?.index());
-        let mut suspects = self.missing_packs(&sizes)?;
+        let view = PlanView::load(&self.io, &self.keys)?;
+        self.index.adopt_view(&view.index());
+        let mut suspects = self.missing_packs(&sizes, &view)?;
         let mut keys: Vec<PackKey> = sizes.keys().copied().collect();
         keys.sort();
         let total_bytes = sizes.values().sum();
@@ -160,12 +162,19 @@ impl Repository {
         Ok(found)
     }
 
-    /// Packs that a segment lists and the store does not have.
-    fn missing_packs(&self, sizes: &HashMap<PackKey, u64>) -> Result<Vec<PackKey>, RepoError> {
+    /// Packs that a segment lists and the store does not have, though no prune can have deleted them.
+    fn missing_packs(
+        &self,
+        sizes: &HashMap<PackKey, u64>,
+        view: &PlanView,
+    ) -> Result<Vec<PackKey>, RepoError> {
+        // Of what a plan condemns that has no result, nothing is copied yet, so nothing is deleted.
+        let may_be_gone =
+            |pack| self.index.is_condemned(pack) && !(view.is_open() && view.condemned.contains(&pack));
         let mut unseen = HashSet::new();
         self.index.each_pack(&mut |pack| {
             let key = (pack.kind, pack.id);
-            if !sizes.contains_key(&key) && !self.index.is_condemned(pack.id) {
+            if !sizes.contains_key(&key) && !may_be_gone(pack.id) {
                 unseen.insert(key);
             }
         })?;

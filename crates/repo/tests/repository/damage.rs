@@ -61,7 +61,7 @@ pub fn repair_packs(store: &Arc<dyn Store>) -> PacksRepair {
 }
 
 pub fn prune_all(store: &Arc<dyn Store>) -> PruneReport {
-    let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+    let policy = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
     let options = PruneOptions { policy, patience: Duration::from_secs(60) };
     open(store).unwrap().prune(&options, &mut |_| {}).unwrap()
 }

@@ -38,7 +38,7 @@ impl Place {
 
     fn forget_and_prune(&self, snapshot: &Snapshot) {
         self.repository.forget(snapshot, "test", Timestamp::UNIX_EPOCH).unwrap();
-        let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+        let policy = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
         let options = PruneOptions { policy, patience: Duration::from_secs(60) };
         assert!(self.repository.prune(&options, &mut |_| {}).unwrap().deleted_bytes > 0);
     }

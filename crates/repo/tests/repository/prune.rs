@@ -1,12 +1,13 @@
 //! Forget and prune: what goes, what stays, whatever happens at the same time.
 
 use crate::support::{
-    COST, back_up, class, draft, noise, objects, open, password, pvc, restore, run_id, small_packs,
+    COST, back_up, block_on, class, draft, noise, objects, open, password, pvc, restore, run_id, small_packs,
 };
 use jiff::Timestamp;
+use longshore_format::{index::SegmentFooter, pack::PackFooter};
 use longshore_repo::{
-    BackupOptions, CheckOptions, Class, Committed, PruneOptions, PrunePolicy, PruneReport, Repository,
-    RepositorySettings, Snapshot,
+    BackupOptions, CheckOptions, Class, Committed, KeyChange, PruneOptions, PrunePolicy, PruneReport,
+    Repository, RepositorySettings, Snapshot,
     store::{Operation, Store},
 };
 use longshore_testkit::{Fault, FaultStore};
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Everything that is not needed goes, down to the last wasted byte.
 fn all() -> PruneOptions {
-    let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+    let policy = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
     PruneOptions { policy, patience: Duration::from_secs(60) }
 }
 
@@ -287,6 +288,29 @@ fn copies_that_no_segment_names_do_not_stop_prune() {
     assert!(restore(&open(&store).unwrap(), again.snapshot()).unwrap() == volume);
 }
 
+/// What is lost of a snapshot may lie in packs that a killed mover left. That is no fault of the index, and prune heals it.
+#[test]
+fn what_was_lost_is_healed_by_what_a_killed_mover_left() {
+    let (store, repository) = small_packs();
+    let volume = noise(1, 6 << 20);
+    let old = committed(&repository, "db", 1, &volume);
+    for name in names(&store).into_iter().filter(|name| name.starts_with("data/")) {
+        block_on(store.delete(&name)).unwrap();
+    }
+    open(&store).unwrap().repair_packs(false, Timestamp::UNIX_EPOCH, &mut |_| {}).unwrap();
+    let killed = FaultStore::new(store.clone(), |_, request| {
+        let is_segment = request.operation == Operation::Create && request.name.starts_with("idx/");
+        is_segment.then_some(Fault::DeadFrom)
+    });
+    back_up(&Repository::open(killed, &password()).unwrap(), "db", run_id(2), &volume, None).unwrap_err();
+    back_up(&open(&store).unwrap(), "db", run_id(2), &noise(2, 1 << 20), None).unwrap();
+    assert!(restore(&open(&store).unwrap(), &old).is_err());
+    let report = prune(&open(&store).unwrap());
+    assert!(report.copied_bytes > 5 << 20, "{report:?}");
+    assert!(restore(&open(&store).unwrap(), &old).unwrap() == volume);
+    sound(&open(&store).unwrap());
+}
+
 /// Two movers of one run: one commits, its snapshot is forgotten and pruned, and only then the other one comes to its commit.
 #[test]
 fn a_mover_whose_run_was_forgotten_meanwhile_is_told_so() {
@@ -300,4 +324,43 @@ fn a_mover_whose_run_was_forgotten_meanwhile_is_told_so() {
     assert_eq!(class(late.commit(draft(pvc("db"), content))), Class::Forgotten);
     prune(&open(&store).unwrap());
     assert!(!names(&store).iter().any(|name| name.starts_with("snap/")), "what it made goes");
+}
+
+/// Packs and index segments that are sealed with secrets from before the newest rotation.
+fn sealed_before(store: &Arc<dyn Store>, epoch: u32) -> Vec<String> {
+    let is_old = |name: &str, body: &[u8]| match name.split_once('/').map(|(first, _)| first) {
+        Some("data" | "meta") => PackFooter::decode(body).unwrap().epoch < epoch,
+        Some("idx") => SegmentFooter::decode(body).unwrap().epoch < epoch,
+        _ => false,
+    };
+    objects(store).into_iter().filter(|(name, body)| is_old(name, body)).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn after_a_rotation_everything_can_be_sealed_anew_in_parts() {
+    let (store, repository) = small_packs();
+    let (first, second) = (noise(1, 6 << 20), noise(2, 1 << 20));
+    let old = committed(&repository, "db", 1, &first);
+    repository.change_keys(&KeyChange { rotate: true, ..KeyChange::default() }).unwrap();
+    let fresh = open(&store).unwrap();
+    let new = committed(&fresh, "db", 2, &second);
+    let before = sealed_before(&store, 2).len();
+    assert!(before > 3);
+    assert_eq!(prune(&fresh).plan, 0, "a rotation alone is no reason to copy");
+    let policy = PrunePolicy { reseal: true, max_copy_bytes: Some(3 << 20), ..all().policy };
+    let options = PruneOptions { policy, ..all() };
+    let report = fresh.prune(&options, &mut |_| {}).unwrap();
+    assert!(report.copied_bytes > 0 && report.copied_bytes <= 3 << 20, "{report:?}");
+    let some = sealed_before(&store, 2).len();
+    assert!(some > 0 && some < before, "{some} of {before}");
+    for _ in 0..4 {
+        fresh.prune(&options, &mut |_| {}).unwrap();
+    }
+    assert_eq!(sealed_before(&store, 2), [""; 0]);
+    for (snapshot, volume) in [(old, first), (new, second)] {
+        for repository in [&open(&store).unwrap(), &fresh] {
+            assert!(restore(repository, &snapshot).unwrap() == volume);
+        }
+    }
+    sound(&fresh);
 }

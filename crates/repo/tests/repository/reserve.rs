@@ -31,7 +31,7 @@ fn with_reserve() -> (Arc<dyn Store>, Repository) {
 }
 
 fn prune(repository: &Repository) -> Result<PruneReport, longshore_repo::RepoError> {
-    let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+    let policy = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
     repository.prune(&PruneOptions { policy, patience: Duration::ZERO }, &mut |_| {})
 }
 

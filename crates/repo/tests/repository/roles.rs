@@ -113,7 +113,7 @@ fn each_role_does_its_work_with_its_own_policy_and_key() {
     // Forget and prune.
     let janitor = Repository::open(store(&minio, "maintenance"), &password()).unwrap();
     janitor.forget(&first, "test", jiff::Timestamp::UNIX_EPOCH).unwrap();
-    let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+    let policy = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
     let options = PruneOptions { policy, patience: Duration::from_secs(60) };
     let report = janitor.prune(&options, &mut |_| {}).unwrap();
     assert!(report.deleted_bytes > 1 << 20, "{report:?}");

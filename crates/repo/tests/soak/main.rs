@@ -1,4 +1,4 @@
-//! Random histories of several writers, readers, forget and prune, with crashes and pauses, against a model of what must be
+//! Random histories of several writers, readers, forget, prune and repair, with crashes, pauses and damaged packs, against a model of what must be
 //! there. The protocol alone is played exhaustively in `tests/protocol`; here the real code runs.
 //!
 //! `cargo xtask soak --minutes N` runs it for longer. A seed and a commit repeat a history: everything happens in one thread, as long as
@@ -7,6 +7,7 @@
 // Helpers of tests fail by panicking, like tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod damage;
 mod history;
 mod sim_store;
 mod writer;

@@ -29,6 +29,24 @@ impl SimStore {
         self.seconds.fetch_add(seconds, SeqCst);
     }
 
+    /// Flips a bit of an object.
+    pub fn rot(&self, name: &str, place: u32) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut body = self.inner.get(name, u64::MAX).await.unwrap().to_vec();
+            let at = place as usize % body.len();
+            body[at] ^= 1;
+            self.inner.delete(name).await.unwrap();
+            self.inner.create(name, body.into()).await.unwrap();
+        });
+    }
+
+    /// Loses an object.
+    pub fn lose(&self, name: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(self.inner.delete(name)).unwrap();
+    }
+
     fn dated(&self, mut info: ObjectInfo) -> ObjectInfo {
         let seconds = self.made.lock().unwrap().get(&info.name).copied().unwrap_or_default();
         info.modified_at = Timestamp::from_second(seconds).unwrap();

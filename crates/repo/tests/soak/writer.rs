@@ -36,6 +36,8 @@ pub struct Writer<'r> {
     pub was_silent: bool,
     /// Its store fails at some request.
     pub is_doomed: bool,
+    /// A pack was damaged while it was at work.
+    pub was_hit: bool,
     repository: &'r Repository,
     /// None once it is over. Dropped without an end it is as if it were killed: it says nothing more.
     session: Option<BackupSession<'r>>,
@@ -79,6 +81,7 @@ impl<'r> Writer<'r> {
             content,
             was_silent: false,
             is_doomed,
+            was_hit: false,
             repository,
             session: Some(session),
             old,

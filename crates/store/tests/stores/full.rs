@@ -3,44 +3,24 @@
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use longshore_store::{Class, FolderStore, ObjectInfo, Store as _};
-use std::{path::PathBuf, process::Command};
+use longshore_testkit::{SmallVolume, small_volume};
 
-const FOLDER: &str = "LONGSHORE_TEST_FULL_FOLDER";
-
-/// Runs `inside` of this file again in a mount namespace of its own, which ends with it, on what `mount` mounts at `$1`.
-fn on(mount: &str) {
-    let place = tempfile::tempdir().unwrap();
-    let script = format!("{mount} && exec \"$2\" --exact full::inside --nocapture");
-    let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-ec", &script, "sh"])
-        .arg(place.path())
-        .arg(std::env::current_exe().unwrap())
-        .env(FOLDER, place.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("deleted on a full file system"),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
+const PROOF: &str = "deleted on a full file system";
 
 #[test]
 fn a_full_tmpfs_can_be_emptied() {
-    on("mount -t tmpfs -o size=4m tmpfs \"$1\"");
+    SmallVolume::Tmpfs.run(4, "full::inside", PROOF);
 }
 
 #[test]
 fn a_full_ext4_can_be_emptied() {
-    on("truncate -s 8M \"$1.img\" && mkfs.ext4 -q -m 0 \"$1.img\" \
-        && mount -o loop \"$1.img\" \"$1\" && rm \"$1.img\"");
+    SmallVolume::Ext4.run(8, "full::inside", PROOF);
 }
 
 /// Does nothing unless one of the tests above runs it.
 #[tokio::test]
 async fn inside() {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let Some(folder) = small_volume() else { return };
     let store = FolderStore::new(folder.join("repository"));
     let mut made = 0;
     // Large ones first, then ever smaller ones, until not one block is left.
@@ -62,5 +42,5 @@ async fn inside() {
     let left: Vec<ObjectInfo> = store.list("").try_collect().await.unwrap();
     assert_eq!(left, []);
     store.create("data/again", Bytes::from(vec![7; 256 << 10])).await.unwrap();
-    println!("deleted on a full file system");
+    println!("{PROOF}");
 }

@@ -69,7 +69,7 @@ impl Engine {
 
     /// Gives back all that nothing needs; returns how many bytes were copied out of packs for it.
     pub fn prune(&self) -> u64 {
-        let policy = PrunePolicy { max_unused_percent: 0, max_copy_bytes: None };
+        let policy = PrunePolicy { max_unused_percent: 0, ..PrunePolicy::default() };
         let options = PruneOptions { policy, patience: Duration::from_secs(60) };
         self.again().prune(&options, &mut |_| {}).unwrap().copied_bytes
     }

@@ -67,6 +67,26 @@ fn what_was_merged_meanwhile_is_found_in_the_new_segments() {
     }
 }
 
+/// All that is needed of the old segment is in memory, so nothing shows that it is gone.
+#[test]
+fn what_was_moved_meanwhile_is_found_after_it_was_looked_for_in_vain() {
+    let store = FaultStore::new(memory(), |_, _| None);
+    let world = World::on(store.clone());
+    world.segment(&[pack(1, 0..10), pack(2, 10..20)]);
+    let index = world.index();
+    let find = |number, but: &[PackId]| index.find_anywhere(PackKind::Data, &id(number), but).unwrap();
+    assert!((0..20).all(|number| find(number, &[]).is_some()));
+    superseded(&world, &[pack(50, 0..20)]);
+    for number in 0..20 {
+        let old = pack_id(1 + number / 10);
+        assert_eq!(find(number, &[old]).map(|place| place.pack), Some(pack_id(50)), "{number}");
+    }
+    let listings = || store.requests().iter().filter(|request| request.operation == Operation::List).count();
+    let before = listings();
+    assert!((0..20).all(|number| find(number, &[pack_id(1), pack_id(2), pack_id(50)]).is_none()));
+    assert_eq!(listings() - before, 1, "once for a pack");
+}
+
 /// Nothing takes the place of the segments: not an error of the session, and no listing for each chunk.
 #[test]
 fn segments_that_are_gone_for_good_are_asked_once() {

@@ -3,12 +3,18 @@
 use super::{
     SOURCES, check, comes_back, delete, flip, named, prune_all, repair_packs, scene, snapshot, with,
 };
-use crate::support::{back_up, class, noise, objects, open, restore, run_id, small_packs};
-use jiff::Timestamp;
-use longshore_repo::{
-    BackupOptions, Class, Credential, KeyChange, KeyHolder, Loss, Repository, Role, Secret, store::Store,
+use crate::support::{
+    back_up, block_on, class, draft, noise, objects, open, password, pvc, restore, run_id, small_packs,
+    split, store_of,
 };
-use std::sync::Arc;
+use jiff::Timestamp;
+use longshore_format::pack::PackFooter;
+use longshore_repo::{
+    BackupOptions, Class, Credential, KeyChange, KeyHolder, Loss, PruneOptions, Repository, Role, Secret,
+    store::Store,
+};
+use longshore_testkit::{Fault, FaultStore};
+use std::{sync::Arc, time::Duration};
 
 /// Breaks one frame in the middle of a data pack of the first volume.
 fn broken() -> (super::Scene, Arc<dyn Store>, String) {
@@ -43,6 +49,29 @@ fn a_damaged_pack_is_reported_its_good_frames_are_saved_and_the_snapshot_is_name
     assert_eq!((after.quarantined_packs, after.losses.len()), (1, 1));
     assert!(comes_back(&store, 2, &scene.volumes[1]) && !comes_back(&store, 1, &scene.volumes[0]));
     assert_eq!(repair_packs(&store).saved_bytes, 0, "a second repair saves nothing again");
+}
+
+/// The frames of a pack are named by the index too: one flipped bit in its trailer costs nothing.
+#[test]
+fn a_pack_whose_trailer_is_damaged_is_saved_by_what_the_index_says() {
+    let (scene, _, pack) = broken();
+    let body = &scene.objects[&pack];
+    let footer = PackFooter::decode(body).unwrap();
+    let store = with(&scene.objects, &pack, Some(flip(body, footer.trailer_offset_bytes as usize + 5)));
+    let repair = repair_packs(&store);
+    let damaged = &repair.damaged[0];
+    assert_eq!(
+        (damaged.object.as_str(), &damaged.lost[..], &repair.losses[..]),
+        (pack.as_str(), &[][..], &[][..])
+    );
+    assert!(damaged.frames > 3 && repair.saved_bytes > 500_000, "{repair:?}");
+    assert_eq!(repair_packs(&store).saved_bytes, 0, "a second repair saves nothing again");
+    assert_eq!(check(&store, true).problems, []);
+    let pruned = prune_all(&store);
+    assert!(pruned.spared_packs == 0 && !objects(&store).contains_key(&pack), "{pruned:?}");
+    for (run, volume) in [(1, &scene.volumes[0]), (2, &scene.volumes[1])] {
+        assert!(comes_back(&store, run, volume));
+    }
 }
 
 #[test]
@@ -119,6 +148,54 @@ fn a_missing_pack_is_reported_and_healed_by_the_next_backup() {
     }
 }
 
+/// A plan that waits for a session has condemned packs that the session's snapshot needs by now. One of them is gone.
+#[test]
+fn a_missing_pack_that_was_condemned_is_missed_all_the_same() {
+    let (store, repository) = small_packs();
+    let volume = noise(1, 400_000);
+    let old = back_up(&repository, "db", run_id(1), &volume, None).unwrap();
+    let source = repository.source_id(&pvc("copy"));
+    let session = repository.begin_backup(source, run_id(2), None, BackupOptions::default()).unwrap();
+    let writer = session.volume_writer(volume.len() as u64, None);
+    let runs = split(&session, &volume);
+    repository.forget(old.snapshot(), "test", Timestamp::UNIX_EPOCH).unwrap();
+    let impatient = PruneOptions { patience: Duration::ZERO, ..PruneOptions::default() };
+    let pruned = open(&store).unwrap().prune(&impatient, &mut |_| {}).unwrap();
+    assert_eq!((pruned.plan, pruned.waiting_sessions), (1, 1));
+    writer.put_span(0, &runs).unwrap();
+    let content = writer.finish().unwrap();
+    session.commit(draft(pvc("copy"), content)).unwrap();
+    let pack = objects(&store).into_keys().find(|name| name.starts_with("data/")).unwrap();
+    delete(&store, &pack);
+    let repair = repair_packs(&store);
+    assert_eq!(repair.losses.iter().map(|lost| lost.snapshot.id()).collect::<Vec<_>>(), [run_id(2)]);
+    let repository = open(&store).unwrap();
+    let parent = snapshot(&repository, 2);
+    back_up(&repository, "copy", run_id(3), &volume, Some(&parent)).unwrap();
+    for run in [2, 3] {
+        assert!(comes_back(&store, run, &volume), "{run}");
+    }
+}
+
+#[test]
+fn a_repair_killed_at_any_request_loses_no_more_and_can_be_repeated() {
+    let (scene, store, _) = broken();
+    let (damaged, lost) = (objects(&store), check(&store, true).losses);
+    for number in 0.. {
+        let store = store_of(&damaged);
+        let dying = FaultStore::new(store.clone(), move |at, _| (at == number).then_some(Fault::DeadAfter));
+        let is_whole = Repository::open(dying, &password())
+            .and_then(|opened| opened.repair_packs(false, Timestamp::UNIX_EPOCH, &mut |_| {}))
+            .is_ok();
+        assert_eq!(repair_packs(&store).losses, lost, "killed at {number}");
+        assert!(comes_back(&store, 2, &scene.volumes[1]), "killed at {number}");
+        if is_whole {
+            assert!(number > 20, "{number} requests");
+            return;
+        }
+    }
+}
+
 /// A span that is kept from the parent, without reading it, is kept only if nothing of it is lost.
 #[test]
 fn a_span_with_something_lost_is_not_kept_from_the_parent() {
@@ -151,11 +228,11 @@ fn a_reader_tries_every_copy() {
         let before = objects(&store);
         let mut without = before.clone();
         without.retain(|name, _| !name.starts_with("idx/"));
-        let racing = crate::support::store_of(&without);
+        let racing = store_of(&without);
         back_up(&open(&racing).unwrap(), SOURCES[0], run_id(number), &volume, None).unwrap();
         for (name, body) in objects(&racing) {
             if !before.contains_key(&name) {
-                crate::support::block_on(store.create(&name, body)).unwrap();
+                block_on(store.create(&name, body)).unwrap();
             }
         }
         let new = objects(&store)
@@ -191,7 +268,7 @@ fn only_maintenance_may_repair_and_its_report_alone_counts() {
     for name in [&sound, &pack] {
         let report = format!("bad/{}", name.rsplit('/').next().unwrap());
         let record = scene.objects[&scene.of_first("snap/")[0]].clone();
-        crate::support::block_on(store.create(&report, record)).unwrap();
+        block_on(store.create(&report, record)).unwrap();
     }
     let report = check(&store, false);
     assert_eq!((report.quarantined_packs, named(&report).len()), (0, 2), "{:?}", report.problems);
