@@ -3,7 +3,7 @@
 use super::mark::Marks;
 use crate::{
     RepoError, Repository,
-    check::says_damage,
+    check::{CheckReport, packs::PackTable, says_damage},
     frame::{FrameReader, FrameWriter},
     pack::{self, PackBuilder},
     session::{BackupOptions, Uploads},
@@ -39,6 +39,8 @@ pub(crate) struct Copier<'r> {
     open: HashMap<(SessionId, PackKind), PackBuilder>,
     pack_number_next: u64,
     moved: HashMap<[u8; 32], Location>,
+    /// Whether snapshots miss nothing, once it was asked.
+    is_whole: Option<bool>,
     copied: Copied,
 }
 
@@ -77,6 +79,7 @@ impl<'r> Copier<'r> {
             open: HashMap::new(),
             pack_number_next: 0,
             moved: HashMap::new(),
+            is_whole: None,
             copied: Copied::default(),
         })
     }
@@ -161,21 +164,34 @@ impl<'r> Copier<'r> {
         self.marks.is_none_or(|marks| marks.is_live(id))
     }
 
-    /// A pack whose trailer is lost may go if a report says what it held, and all that is needed of it stands elsewhere.
+    /// A pack whose trailer is lost may go if a report says what it held, and all that is needed of it stands elsewhere; or
+    /// if nothing says what it held, and snapshots miss nothing.
     fn do_without(&mut self, kind: PackKind, id: PackId, error: RepoError) -> Result<(), RepoError> {
         let quarantine = self.repository.index.quarantine();
-        let Some(lost) = quarantine.report(id).and_then(|report| report.lost.as_ref()) else {
-            return Err(error);
-        };
-        if self.used.contains_key(&(kind, id)) {
+        let Some(report) = quarantine.report(id) else { return Err(error) };
+        if self.marks.is_none() || self.used.contains_key(&(kind, id)) {
             return Err(error);
         }
+        let Some(lost) = &report.lost else {
+            return if self.is_whole()? { Ok(()) } else { Err(error) };
+        };
         for frame in lost {
             if self.is_needed(&frame.0) && !self.has_kept_copy(kind, &frame.0)? {
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Whether all that snapshots need is in packs that can be read.
+    fn is_whole(&mut self) -> Result<bool, RepoError> {
+        if let Some(known) = self.is_whole {
+            return Ok(known);
+        }
+        let mut packs = PackTable::list(self.repository, &mut CheckReport::default())?;
+        let is_whole = self.repository.losses_in(self.repository.snapshots()?, &mut packs)?.is_empty();
+        self.is_whole = Some(is_whole);
+        Ok(is_whole)
     }
 
     /// Whether a copy outside of condemned packs was just read and proven. What the index says is not believed: a mover writes it.

@@ -177,6 +177,29 @@ fn a_missing_pack_that_was_condemned_is_missed_all_the_same() {
     }
 }
 
+/// What a killed mover left, with a trailer that cannot be read: nothing says what it held, so it goes when nothing is missed.
+#[test]
+fn a_pack_of_which_nothing_is_known_goes_when_snapshots_miss_nothing() {
+    let (scene, store, pack) = broken();
+    let stray = "data/ab/".to_owned() + &"ab".repeat(32);
+    let put = |store: &Arc<dyn Store>| {
+        block_on(store.create(&stray, scene.objects[&pack].slice(..50_000))).unwrap();
+        let repair = repair_packs(store);
+        assert!(repair.damaged.iter().any(|damaged| damaged.object == stray && damaged.frames == 0));
+    };
+    put(&store);
+    assert!(
+        prune_all(&store).spared_packs > 0 && objects(&store).contains_key(&stray),
+        "a snapshot misses something"
+    );
+    let sound = store_of(&scene.objects);
+    put(&sound);
+    assert_eq!(prune_all(&sound).spared_packs, 0);
+    let left = objects(&sound);
+    assert!(!left.contains_key(&stray) && !left.keys().any(|name| name.starts_with("bad/")));
+    assert_eq!(check(&sound, true).problems, []);
+}
+
 #[test]
 fn a_repair_killed_at_any_request_loses_no_more_and_can_be_repeated() {
     let (scene, store, _) = broken();
