@@ -67,6 +67,7 @@ fn longshore_program() -> Result<PathBuf> {
     let folder = std::env::current_exe()?.parent().context("this program has no folder")?.to_owned();
     let mut build = Command::new("cargo");
     build.args(["build", "--quiet", "--release", "--package", "longshore-cli"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
     ensure!(build.status()?.success(), "building longshore failed");
     Ok(folder.join("longshore"))
 }

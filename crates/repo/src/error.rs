@@ -249,6 +249,14 @@ pub enum RepoError {
         /// The run.
         run: String,
     },
+    /// A record that cannot be read may be that of the newest snapshot.
+    #[error(
+        "{object} cannot be read and may be the newest snapshot; say which one you mean, `snapshots` lists them all"
+    )]
+    LatestUnknown {
+        /// The record.
+        object: String,
+    },
     /// What keeps a snapshot alive cannot be read, so nothing may be deleted.
     #[error(
         "{object} cannot be read, so that nothing may be deleted; `check` says what is damaged, `repair snapshots` what can be done"
@@ -352,7 +360,7 @@ impl RepoError {
             Self::SnapshotNotFound { .. } | Self::SnapshotAmbiguous { .. } => Class::SnapshotNotFound,
             Self::NoAuthority => Class::NoAuthority,
             Self::Fenced | Self::Overtaken => Class::Fenced,
-            Self::IndexIncomplete { .. } => Class::Corrupt,
+            Self::IndexIncomplete { .. } | Self::LatestUnknown { .. } => Class::Corrupt,
             Self::HiddenObjects { .. } | Self::RolledBack { .. } => Class::RolledBack,
             Self::Forgotten { .. } => Class::Forgotten,
             Self::Undecidable { source, .. } => source.class(),

@@ -44,6 +44,13 @@ pub struct DamagedSnapshot {
     pub reason: String,
 }
 
+impl DamagedSnapshot {
+    /// Whether it is the record that cannot be read, and not only its tombstone.
+    fn is_record(&self) -> bool {
+        self.object == names::snapshot(&self.key)
+    }
+}
+
 /// What there is of snapshots.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SnapshotList {
@@ -126,10 +133,16 @@ impl Repository {
         Ok(RunState::Open(attempt))
     }
 
-    /// The snapshot that a user means: an id, the unique beginning of one (dashes do not matter), or `latest`.
+    /// The snapshot that a user means: an id, the unique beginning of one (dashes do not matter), or `latest`, which nobody
+    /// knows while a record cannot be read.
     pub fn resolve(&self, wanted: &str) -> Result<Snapshot, RepoError> {
         if wanted == "latest" {
-            let newest = self.snapshots()?.pop();
+            let mut list = self.list_snapshots()?;
+            // The one before it would be restored without a word.
+            if let Some(damaged) = list.damaged.iter().find(|damaged| damaged.is_record()) {
+                return Err(RepoError::LatestUnknown { object: damaged.object.clone() });
+            }
+            let newest = list.snapshots.pop();
             return newest.ok_or_else(|| RepoError::SnapshotNotFound { wanted: wanted.to_owned() });
         }
         let prefix = plain_prefix(wanted);

@@ -84,7 +84,10 @@ fn what_was_moved_meanwhile_is_found_after_it_was_looked_for_in_vain() {
     let listings = || store.requests().iter().filter(|request| request.operation == Operation::List).count();
     let before = listings();
     assert!((0..20).all(|number| find(number, &[pack_id(1), pack_id(2), pack_id(50)]).is_none()));
-    assert_eq!(listings() - before, 1, "once for a pack");
+    assert!(
+        listings() - before <= 2,
+        "once for these packs, and once to load fingerprints for so many questions"
+    );
 }
 
 /// Nothing takes the place of the segments: not an error of the session, and no listing for each chunk.

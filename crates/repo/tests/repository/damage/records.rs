@@ -18,6 +18,7 @@ fn a_damaged_record_is_named_the_others_are_listed_and_prune_waits_for_a_word() 
     let list = repository.list_snapshots().unwrap();
     assert_eq!((list.snapshots.len(), list.damaged.len()), (1, 1));
     assert_eq!(list.damaged[0].object, record);
+    assert_eq!(class(repository.resolve("latest")), Class::Corrupt, "it may be the newest");
     assert!(comes_back(&store, 2, &scene.volumes[1]));
     let before = objects(&store);
     let prune = |repository: &Repository| repository.prune(&PruneOptions::default(), &mut |_| {});
@@ -28,6 +29,7 @@ fn a_damaged_record_is_named_the_others_are_listed_and_prune_waits_for_a_word() 
     let damaged = repository.resolve_damaged(&run_id(1).to_string()).unwrap().unwrap();
     repository.forget_key(damaged.key, "by name", Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(repository.list_snapshots().unwrap().damaged, []);
+    assert_eq!(repository.resolve("latest").unwrap().id(), run_id(2));
     assert!(prune_all(&store).deleted_packs > 0);
     assert!(!objects(&store).contains_key(&record));
     assert_eq!(check(&store, true).problems, []);
