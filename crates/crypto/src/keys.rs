@@ -31,6 +31,9 @@ impl Purpose {
     }
 }
 
+/// Says whether an epoch newer than all that are in hand exists.
+type EpochCheck = Box<dyn Fn(u32) -> bool + Send + Sync>;
+
 /// The derived keys of an open repository.
 pub struct RepositoryKeys {
     repository: RepositoryId,
@@ -40,6 +43,7 @@ pub struct RepositoryKeys {
     name: SecretKey,
     cut: Arc<KeyedCut>,
     gear: GearTable,
+    is_epoch: Option<EpochCheck>,
 }
 
 impl std::fmt::Debug for RepositoryKeys {
@@ -62,10 +66,18 @@ impl RepositoryKeys {
             name: of_root(b"name"),
             cut: Arc::new(KeyedCut::new(&of_root(b"cut hash"), &of_root(b"cut prf"))?),
             gear: GearTable::from_bytes(&table),
+            is_epoch: None,
             keyset,
         };
         zeroize::Zeroize::zeroize(&mut table);
         Ok(keys)
+    }
+
+    /// With a way to ask whether a newer epoch exists. Without, every object that names one counts as written after a rotation;
+    /// with it, one that names an epoch that is none counts as damaged.
+    pub fn with_epoch_check(mut self, is_epoch: impl Fn(u32) -> bool + Send + Sync + 'static) -> Self {
+        self.is_epoch = Some(Box::new(is_epoch));
+        self
     }
 
     /// The repository that the keys are bound to.
@@ -126,17 +138,18 @@ impl RepositoryKeys {
         salt: &[u8; 32],
     ) -> Result<(SealKey, [u8; 32]), CryptoError> {
         let found = self.keyset.epochs.iter().find(|(number, _)| *number == epoch);
-        let unknown = if epoch > self.newest_epoch() {
-            CryptoError::NewerEpoch { epoch }
-        } else {
-            CryptoError::UnknownEpoch { epoch }
-        };
-        let (_, secret) = found.ok_or(unknown)?;
+        let (_, secret) = found.ok_or_else(|| self.unknown_epoch(epoch))?;
         let purpose_key =
             kdf::subkey(&secret.0, &self.repository.0, &[b"longshore/1/seal/", purpose.label()]);
         let key = kdf::subkey(&purpose_key.0, salt, &[b"key"]);
         let commitment = kdf::subkey(&purpose_key.0, salt, &[b"commitment"]);
         Ok((SealKey::new(&key)?, commitment.0))
+    }
+
+    fn unknown_epoch(&self, epoch: u32) -> CryptoError {
+        let may_be =
+            epoch > self.newest_epoch() && self.is_epoch.as_ref().is_none_or(|is_epoch| is_epoch(epoch));
+        if may_be { CryptoError::NewerEpoch { epoch } } else { CryptoError::UnknownEpoch { epoch } }
     }
 
     /// The key of an object that was read, after comparing the commitment that it carries.

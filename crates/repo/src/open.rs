@@ -86,7 +86,7 @@ pub enum Opened {
 pub struct Repository {
     pub(crate) io: Arc<Io>,
     pub(crate) keys: Arc<RepositoryKeys>,
-    pub(crate) slot: OpenedSlot,
+    pub(crate) slot: Arc<OpenedSlot>,
     pub(crate) config: RepositoryConfig,
     pub(crate) index: Arc<Index>,
     pub(crate) pack_keys: PackKeys,
@@ -352,7 +352,12 @@ pub(crate) fn read_config_at(
 }
 
 fn assemble(io: Arc<Io>, keys: RepositoryKeys, slot: OpenedSlot, config: RepositoryConfig) -> Repository {
-    let keys = Arc::new(keys);
+    let slot = Arc::new(slot);
+    let (own_io, own_slot, id) = (io.clone(), slot.clone(), keys.repository());
+    // A flipped bit must not pass for a rotation. Who cannot find out believes it: another attempt will tell.
+    let keys = Arc::new(keys.with_epoch_check(move |epoch| {
+        keys::load(&own_io, id, &own_slot).map_or(true, |loaded| loaded.keyset.newest_epoch() >= epoch)
+    }));
     let views = PlanViews { io: io.clone(), keys: keys.clone() };
     let index = Arc::new(Index::new(keys.clone(), io.clone(), IndexLimits::STANDARD, Box::new(views)));
     tracing::info!(repository = %keys.repository(), location = io.store().describe(), format = config.format, "the repository is open");

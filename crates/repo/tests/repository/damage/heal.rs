@@ -8,7 +8,7 @@ use crate::support::{
     split, store_of,
 };
 use jiff::Timestamp;
-use longshore_format::pack::PackFooter;
+use longshore_format::pack::{FOOTER_BYTES, PackFooter};
 use longshore_repo::{
     BackupOptions, Class, Credential, KeyChange, KeyHolder, Loss, PruneOptions, Repository, Role, Secret,
     store::Store,
@@ -145,6 +145,25 @@ fn a_missing_pack_is_reported_and_healed_by_the_next_backup() {
         assert_eq!(check(&store, true).problems, [], "{kind}");
         assert_eq!(prune_all(&store).plan, 0, "a report of what is gone makes no work for ever");
         assert!(comes_back(&store, 1, &scene.volumes[0]) && comes_back(&store, 2, &scene.volumes[1]));
+    }
+}
+
+/// A flipped bit in the epoch of a footer or head is damage, and no rotation.
+#[test]
+fn an_epoch_that_does_not_exist_is_damage() {
+    for (prefix, bit) in [("data/", 1), ("data/", 8), ("meta/", 24), ("idx/", 9), ("snap/", 1)] {
+        let scene = scene();
+        let name = scene.of_first(prefix).remove(0);
+        let mut body = scene.objects[&name].to_vec();
+        // The epoch stands at byte 8 of a record's head, and of the footer that ends everything else.
+        let head = if prefix == "snap/" { 0 } else { body.len() - FOOTER_BYTES };
+        body[head + 8 + bit / 8] ^= 1 << (bit % 8);
+        let store = with(&scene.objects, &name, Some(body.into()));
+        let report = check(&store, true);
+        assert!(named(&report).contains(&name), "{name}: {:?}", report.problems);
+        assert!(comes_back(&store, 2, &scene.volumes[1]), "{name}");
+        let damaged = repair_packs(&store).damaged;
+        assert_eq!(damaged.len(), usize::from(prefix == "data/" || prefix == "meta/"), "{name}");
     }
 }
 
