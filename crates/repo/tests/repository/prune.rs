@@ -64,7 +64,10 @@ fn what_snapshots_share_stays_and_waste_is_copied_out() {
     let (store, repository) = small_packs();
     let first = noise(1, 6 << 20);
     let mut second = first.clone();
-    second[2 << 20..4 << 20].copy_from_slice(&noise(2, 2 << 20));
+    // Several places, so that what is dead never happens to fill whole packs and nothing else.
+    for (seed, place) in [(2, 1 << 20), (3, 5 << 19), (4, 4 << 20)] {
+        second[place..place + (640 << 10)].copy_from_slice(&noise(seed, 640 << 10));
+    }
     let old = committed(&repository, "db", 1, &first);
     let new = committed(&repository, "db", 2, &second);
     let stored = |store: &Arc<dyn Store>| -> usize {
