@@ -196,6 +196,22 @@ fn a_missing_pack_that_was_condemned_is_missed_all_the_same() {
     }
 }
 
+/// Its nodes are still read by their hints. The index, made again from trailers, does not know the pack.
+#[test]
+fn a_pack_of_nodes_of_which_nothing_is_known_stays() {
+    let scene = scene();
+    let pack = scene.of_first("meta/").remove(0);
+    let body = &scene.objects[&pack];
+    let trailer = PackFooter::decode(body).unwrap().trailer_offset_bytes as usize;
+    let store = with(&scene.objects, &pack, Some(flip(body, trailer + 5)));
+    scene.objects.keys().filter(|name| name.starts_with("idx/")).for_each(|name| delete(&store, name));
+    open(&store).unwrap().rebuild_index().unwrap();
+    assert_eq!(repair_packs(&store).damaged[0].frames, 0, "nothing says what it held");
+    assert!(comes_back(&store, 1, &scene.volumes[0]));
+    prune_all(&store);
+    assert!(objects(&store).contains_key(&pack) && comes_back(&store, 1, &scene.volumes[0]));
+}
+
 /// What a killed mover left, with a trailer that cannot be read: nothing says what it held, so it goes when nothing is missed.
 #[test]
 fn a_pack_of_which_nothing_is_known_goes_when_snapshots_miss_nothing() {
