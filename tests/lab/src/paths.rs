@@ -35,9 +35,12 @@ impl Paths {
         &self.cache
     }
 
-    /// The folder of this repository's checkout.
+    /// The folder of this repository's checkout. Cargo says at run time which one: the program may have been built from another
+    /// checkout, gone since, with the same target folder.
     pub fn checkout() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
+        let package = variable("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = package.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+        root.map_or_else(|| package.join("../.."), Path::to_owned)
     }
 }
 
