@@ -252,9 +252,13 @@ impl State {
     }
 }
 
-/// Whether an error says that an object is not what it should be.
+/// Whether an error says that an object is not what it should be. A version that is not known is damage too: the version
+/// of the repository is.
 pub(crate) fn is_damage(error: &RepoError) -> bool {
-    matches!(error.class(), Class::Corrupt | Class::Store(longshore_store::Class::Corrupt))
+    matches!(
+        error.class(),
+        Class::Corrupt | Class::Unsupported | Class::Store(longshore_store::Class::Corrupt)
+    )
 }
 
 /// Whether an error says that an object is not there, which for a segment means that it was superseded meanwhile.

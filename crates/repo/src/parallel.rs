@@ -153,6 +153,10 @@ impl<T: Eq + std::hash::Hash> SharedSet<T> {
     pub(crate) fn insert(&self, item: T) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(item)
     }
+
+    pub(crate) fn contains(&self, item: &T) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(item)
+    }
 }
 
 #[cfg(test)]

@@ -228,7 +228,12 @@ impl Repository {
             }
         }
         progress(PruneStage::Marking);
-        let prepared = self.prepare(options)?;
+        let prepared = match self.prepare(options) {
+            Err(error @ RepoError::Undecidable { .. }) => {
+                return self.give_up_silent(error, options, progress);
+            }
+            prepared => prepared?,
+        };
         if !prepared.has_work(self)? {
             // What sessions that are over have left may go at any time.
             let swept = self.sweep_sessions(&prepared.inventory.look)?;
@@ -245,7 +250,8 @@ impl Repository {
             return self.finish_plan(number, options, progress);
         }
         progress(PruneStage::Planned(prepared.estimate));
-        let mut report = self.execute(&plan, prepared.inventory, prepared.marks, options, progress)?;
+        let (inventory, marks) = (prepared.inventory, Some(prepared.marks));
+        let mut report = self.execute(&plan, inventory, marks, options, progress)?;
         report.estimate = prepared.estimate;
         Ok(report)
     }
@@ -324,6 +330,29 @@ impl Repository {
         }
     }
 
+    /// What a session needs that died may be lost, and then nobody can tell what to keep for it: prune would wait for ever. A
+    /// plan that condemns nothing ends silent sessions (P2); the next round sees whether that was all.
+    fn give_up_silent(
+        &self,
+        undecidable: RepoError,
+        options: &PruneOptions,
+        progress: &mut dyn FnMut(PruneStage),
+    ) -> Result<PruneReport, RepoError> {
+        let inventory = Inventory::take(self)?;
+        if inventory.view.is_open() {
+            return self.finish_plan(inventory.view.newest, options, progress);
+        }
+        if !settle::has_silent(self, &inventory.look, inventory.view.newest)? {
+            return Err(undecidable);
+        }
+        let number = inventory.view.newest + 1;
+        let plan = Plan { number, created_at: Timestamp::now(), condemned: PackList::default() };
+        match self.create_plan(&plan)? {
+            true => self.execute(&plan, inventory, None, options, progress),
+            false => self.finish_plan(number, options, progress),
+        }
+    }
+
     /// Goes on with a plan that is there (P1).
     fn finish_plan(
         &self,
@@ -333,17 +362,30 @@ impl Repository {
     ) -> Result<PruneReport, RepoError> {
         progress(PruneStage::Marking);
         let plan = plans::read_plan(&self.io, &self.keys, number)?;
-        let inventory = Inventory::take(self)?;
-        let marks = Marks::of(self, &inventory)?;
-        self.execute(&plan, inventory, marks, options, progress)
+        let mut inventory = Inventory::take(self)?;
+        if plan.condemned.is_empty() {
+            return self.execute(&plan, inventory, None, options, progress);
+        }
+        let mut given_up = 0;
+        let marks = match Marks::of(self, &inventory) {
+            Err(RepoError::Undecidable { .. }) => {
+                given_up = settle::end_silent(self, number, &inventory.look)?;
+                inventory = Inventory::take(self)?;
+                Marks::of(self, &inventory)?
+            }
+            marks => marks?,
+        };
+        let mut report = self.execute(&plan, inventory, Some(marks), options, progress)?;
+        report.given_up_sessions += given_up;
+        Ok(report)
     }
 
-    /// P4 to P8.
+    /// P4 to P8. A plan that condemns nothing needs no marks.
     fn execute(
         &self,
         plan: &Plan,
         inventory: Inventory,
-        mut marks: Marks,
+        mut marks: Option<Marks>,
         options: &PruneOptions,
         progress: &mut dyn FnMut(PruneStage),
     ) -> Result<PruneReport, RepoError> {
@@ -361,12 +403,14 @@ impl Repository {
                 return Ok(report);
             }
         };
-        marks.add(self, &look)?;
+        if let Some(marks) = &mut marks {
+            marks.add(self, &look)?;
+        }
         let used = sessions::packs_used(self, &look.sessions, plan.number)?;
         let total = plan.condemned.len();
         let mut done = 0;
         progress(PruneStage::Copying(0, total));
-        let copied = Copier::new(self, Some(&marks), used)?.run(plan.condemned.iter(), &mut || {
+        let copied = Copier::new(self, marks.as_ref(), used)?.run(plan.condemned.iter(), &mut || {
             done += 1;
             progress(PruneStage::Copying(done, total));
         })?;

@@ -37,7 +37,8 @@ struct IndexDone {
     listed_packs: u64,
     added_packs: u64,
     segments: u64,
-    unreadable: Vec<Damaged>,
+    damaged_segments: Vec<Damaged>,
+    unreadable_packs: Vec<Damaged>,
 }
 
 #[derive(Serialize)]
@@ -89,31 +90,31 @@ pub fn run(global: &GlobalArguments, verb: &RepairArguments) -> Result<u8, Failu
 
 fn index(global: &GlobalArguments, repository: &Repository) -> Result<u8, Failure> {
     let report = repository.rebuild_index()?;
+    let damaged = |objects: Vec<(String, String)>| -> Vec<Damaged> {
+        objects.into_iter().map(|(object, reason)| Damaged { object, reason }).collect()
+    };
     let done = IndexDone {
         listed_packs: report.listed_packs,
         added_packs: report.added_packs,
         segments: report.segments,
-        unreadable: report
-            .unreadable
-            .into_iter()
-            .map(|(object, reason)| Damaged { object, reason })
-            .collect(),
+        damaged_segments: damaged(report.damaged_segments),
+        unreadable_packs: damaged(report.unreadable_packs),
     };
     output::print(global.output, "RepairIndex", &done, |out| {
-        for Damaged { object, reason } in &done.unreadable {
+        for Damaged { object, reason } in done.damaged_segments.iter().chain(&done.unreadable_packs) {
             writeln!(out, "{object}: {reason}")?;
         }
         writeln!(
             out,
-            "{} packs were listed, {} more are now, in {} new segments",
-            done.listed_packs, done.added_packs, done.segments
+            "{} packs were listed, {} more are now, in {} new segments; {} damaged segments are deleted",
+            done.listed_packs,
+            done.added_packs,
+            done.segments,
+            done.damaged_segments.len()
         )?;
-        match done.unreadable.is_empty() {
+        match done.unreadable_packs.is_empty() {
             true => Ok(()),
-            false => writeln!(
-                out,
-                "`longshore prune` removes damaged segments; for damaged packs run `longshore repair packs`"
-            ),
+            false => writeln!(out, "for damaged packs run `longshore repair packs`"),
         }
     })?;
     Ok(0)

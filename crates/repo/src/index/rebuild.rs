@@ -1,12 +1,12 @@
 //! The index from nothing but packs.
 
 use super::{IndexedPack, SegmentLimits, is_damage, is_gone, merge::merge};
-use crate::{RepoError, Repository, error::chain, pack};
+use crate::{RepoError, Repository, error::chain, pack, plans::PlanView};
 use longshore_format::{
     PackId,
     names::{self, PackKind},
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Trailers read at once.
 const TRAILERS_AT_ONCE: usize = 16;
@@ -20,12 +20,24 @@ pub struct RebuildReport {
     pub added_packs: u64,
     /// Segments that were written.
     pub segments: u64,
-    /// Packs and segments that could not be read, with the reason. Everything else is in the index now.
-    pub unreadable: Vec<(String, String)>,
+    /// Segments that were damaged, with the reason, and are deleted: others list now what they listed.
+    pub damaged_segments: Vec<(String, String)>,
+    /// Packs whose trailers cannot be read, with the reason. Of them the index lists what a damaged segment still said.
+    pub unreadable_packs: Vec<(String, String)>,
+}
+
+/// What the segments list.
+#[derive(Default)]
+struct Listings {
+    /// By segments that can be read whole.
+    sound: HashSet<PackId>,
+    /// By the parts of damaged ones that can be read.
+    salvaged: HashMap<PackId, IndexedPack>,
 }
 
 impl Repository {
-    /// Lists every pack of the store that no sound segment lists: all of them, when the whole index is lost.
+    /// Lists every pack of the store that no sound segment lists: all of them, when the whole index is lost. Then damaged
+    /// segments are deleted.
     ///
     /// Reads the trailer of each such pack, so it needs the right to read data packs. What is condemned stays out. It
     /// must not run beside a prune: a pack that is condemned after it was listed here would stay in the index.
@@ -36,64 +48,76 @@ impl Repository {
         if !self.can_maintain() {
             return Err(RepoError::NoAuthority);
         }
+        // What is written under an older plan counts no more.
+        self.index.adopt_view(&PlanView::load(&self.io, &self.keys)?.index());
         let mut report = RebuildReport::default();
-        let listed = self.soundly_listed(&mut report)?;
-        report.listed_packs = listed.len() as u64;
-        let mut missing = Vec::new();
-        for kind in PackKind::ALL {
-            let objects = self.io.list(kind.prefix())?;
-            let packs = objects.iter().filter_map(|object| names::parse_pack(&object.name));
-            missing
-                .extend(packs.filter(|(_, pack)| !listed.contains(pack) && !self.index.is_condemned(*pack)));
-        }
+        let listings = self.read_listings(&mut report)?;
+        report.listed_packs = listings.sound.len() as u64;
+        let packs = self.unlisted_packs(&listings.sound)?;
         let (mut added, mut unreadable) = (0, Vec::new());
-        let packs = missing.chunks(TRAILERS_AT_ONCE).flat_map(|some| self.read_trailers(some)).filter_map(
-            |(name, read)| match read {
-                Ok(pack) => {
-                    added += 1;
-                    Some(Ok(pack))
-                }
-                Err(error) if is_damage(&error) || is_gone(&error) => {
-                    unreadable.push((name, chain(&error)));
-                    None
-                }
-                Err(error) => Some(Err(error)),
-            },
-        );
+        let read = packs.chunks(TRAILERS_AT_ONCE).flat_map(|some| self.read_trailers(some));
+        let found = read.filter_map(|(id, name, read)| match read {
+            Err(error) if is_damage(&error) || is_gone(&error) => {
+                unreadable.push((name, chain(&error)));
+                listings.salvaged.get(&id).cloned().map(Ok)
+            }
+            read => {
+                added += u64::from(read.is_ok());
+                Some(read)
+            }
+        });
         let level = self.index.level();
-        for segment in merge(&self.keys, level, SegmentLimits::default(), packs, |_, _| true) {
+        for segment in merge(&self.keys, level, SegmentLimits::default(), found, |_, _| true) {
             let segment = segment?;
             self.io.create(&segment.name(), segment.bytes.clone())?;
             self.index.add(&segment)?;
             report.segments += 1;
         }
         report.added_packs = added;
-        report.unreadable.extend(unreadable);
+        report.unreadable_packs = unreadable;
+        for (segment, _) in &report.damaged_segments {
+            self.io.delete(segment)?;
+        }
         Ok(report)
     }
 
-    /// The packs of all segments that can be read whole.
-    fn soundly_listed(&self, report: &mut RebuildReport) -> Result<HashSet<PackId>, RepoError> {
-        let mut listed = HashSet::new();
-        let (segments, _) = self.index.list_segments()?;
-        for segment in &segments {
+    fn read_listings(&self, report: &mut RebuildReport) -> Result<Listings, RepoError> {
+        let mut listings = Listings::default();
+        for segment in &self.index.list_segments()?.0 {
             let mut packs = Vec::new();
-            match self.index.prove(segment, |pack| packs.push(pack.id)) {
-                Ok(()) => listed.extend(packs),
-                Err(error) if is_damage(&error) || is_gone(&error) => {
-                    report.unreadable.push((segment.name(), chain(&error)));
+            match self.index.prove(segment, |pack| packs.push(pack.clone())) {
+                Ok(()) => listings.sound.extend(packs.iter().map(|pack| pack.id)),
+                Err(error) if is_gone(&error) => {}
+                Err(error) if is_damage(&error) => {
+                    report.damaged_segments.push((segment.name(), chain(&error)));
+                    listings.salvaged.extend(packs.into_iter().map(|pack| (pack.id, pack)));
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(listed)
+        Ok(listings)
     }
 
-    fn read_trailers(&self, packs: &[(PackKind, PackId)]) -> Vec<(String, Result<IndexedPack, RepoError>)> {
+    /// Packs that are there and neither listed nor condemned.
+    fn unlisted_packs(&self, listed: &HashSet<PackId>) -> Result<Vec<(PackKind, PackId)>, RepoError> {
+        let mut unlisted = Vec::new();
+        for kind in PackKind::ALL {
+            let objects = self.io.list(kind.prefix())?;
+            let packs = objects.iter().filter_map(|object| names::parse_pack(&object.name));
+            unlisted
+                .extend(packs.filter(|(_, pack)| !listed.contains(pack) && !self.index.is_condemned(*pack)));
+        }
+        Ok(unlisted)
+    }
+
+    fn read_trailers(
+        &self,
+        packs: &[(PackKind, PackId)],
+    ) -> Vec<(PackId, String, Result<IndexedPack, RepoError>)> {
         let read = |kind, id| {
             let name = names::pack(kind, id);
             let trailer = pack::read_trailer(&self.io, &self.keys, kind, &name);
-            (name, trailer.map(|(_, trailer)| IndexedPack { kind, id, entries: trailer.entries }))
+            (id, name, trailer.map(|(_, trailer)| IndexedPack { kind, id, entries: trailer.entries }))
         };
         std::thread::scope(|scope| {
             let handles: Vec<_> =

@@ -165,16 +165,19 @@ impl<'r> Copier<'r> {
     }
 
     /// A pack whose trailer is lost may go if a report says what it held, and all that is needed of it stands elsewhere; or
-    /// if nothing says what it held, and snapshots miss no chunk. Nodes may be read out of such a pack by their hints, so one of
-    /// nodes stays.
+    /// if nothing says what it held, and snapshots miss no chunk, or no live node is read out of it by its hint.
     fn do_without(&mut self, kind: PackKind, id: PackId, error: RepoError) -> Result<(), RepoError> {
         let quarantine = self.repository.index.quarantine();
         let Some(report) = quarantine.report(id) else { return Err(error) };
-        if self.marks.is_none() || self.used.contains_key(&(kind, id)) {
+        let Some(marks) = self.marks.filter(|_| !self.used.contains_key(&(kind, id))) else {
             return Err(error);
-        }
+        };
         let Some(lost) = &report.lost else {
-            return if kind == PackKind::Data && self.is_whole()? { Ok(()) } else { Err(error) };
+            let may_go = match kind {
+                PackKind::Data => self.is_whole()?,
+                PackKind::Meta => !marks.is_hinted(id),
+            };
+            return if may_go { Ok(()) } else { Err(error) };
         };
         for frame in lost {
             if self.is_needed(&frame.0) && !self.has_kept_copy(kind, &frame.0)? {

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     RepoError, Repository,
+    damage::Quarantine,
     error::chain,
     index::is_damage,
-    parallel::{self, AT_ONCE},
+    parallel::{self, AT_ONCE, SharedSet},
     snapshots::{self, AtKey},
     walk::{SeenNodes, Visitor},
 };
@@ -19,7 +20,10 @@ use longshore_format::{
     Location, NodeRef, PackId, SessionId,
     names::{self, PackKind, SnapshotKey},
 };
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// The least bytes that a chunk takes on average; decides only how much memory the set of live ids gets.
 const CHUNK_BYTES_LEAST: u64 = 4 << 10;
@@ -28,6 +32,9 @@ const CHUNK_BYTES_LEAST: u64 = 4 << 10;
 pub(crate) struct Marks {
     live: LiveIds,
     seen: SeenNodes,
+    quarantine: Arc<Quarantine>,
+    /// Packs with a damage report that hints of live nodes name.
+    hinted: SharedSet<PackId>,
     roots: HashSet<SnapshotKey>,
 }
 
@@ -61,6 +68,11 @@ pub(super) struct Confirmed {
 impl Visitor for Marks {
     fn node(&self, node: &NodeRef) {
         self.live.insert(&node.id.0);
+        if let Location::Stored(place) = node.location
+            && self.quarantine.holds(place.pack)
+        {
+            self.hinted.insert(place.pack);
+        }
     }
 
     fn chunk(&self, id: &[u8; 32], _: Location) {
@@ -80,7 +92,13 @@ impl Marks {
     pub(super) fn of(repository: &Repository, inventory: &Inventory) -> Result<Self, RepoError> {
         let stored_bytes: u64 = inventory.packs.values().sum();
         let live = LiveIds::for_ids(stored_bytes / CHUNK_BYTES_LEAST)?;
-        let mut marks = Self { live, seen: SeenNodes::new(), roots: HashSet::new() };
+        let mut marks = Self {
+            live,
+            seen: SeenNodes::new(),
+            quarantine: repository.index.quarantine(),
+            hinted: SharedSet::new(),
+            roots: HashSet::new(),
+        };
         let snapshots = inventory.look.snapshots.iter();
         marks.roots.extend(snapshots.clone().map(|snapshot| snapshot.key));
         let roots = snapshots.filter_map(|snapshot| snapshot.record.content.root()).collect();
@@ -117,6 +135,11 @@ impl Marks {
         self.live.may_hold(id)
     }
 
+    /// Whether a live node may be read out of a pack with a damage report by its hint.
+    pub(super) fn is_hinted(&self, pack: PackId) -> bool {
+        self.hinted.contains(&pack)
+    }
+
     /// How much of each pack is live, by the index. The index decides nothing: whatever is to be condemned is confirmed by
     /// its own trailer.
     pub(super) fn usage(&self, repository: &Repository, inventory: &Inventory) -> Result<Usage, RepoError> {
@@ -126,8 +149,9 @@ impl Marks {
             .iter()
             .map(|(pack, size_bytes)| (*pack, PackUse { size_bytes: *size_bytes, ..PackUse::default() }))
             .collect();
-        let mut is_index_damaged = false;
-        for segment in repository.index.list_segments()?.0 {
+        let (segments, is_one_missing) = repository.index.list_segments()?;
+        let mut is_index_damaged = is_one_missing;
+        for segment in segments {
             let mut by_this_one = Vec::new();
             let proven = repository.index.prove(&segment, |listed| {
                 let key = (listed.kind, listed.id);
@@ -179,7 +203,7 @@ impl Marks {
                         // known to be lost, and is found here: that is no fault of the index, and copying heals it.
                         if *why == Why::Unindexed
                             && !repository.index.quarantine().names_lost(&frame.id)
-                            && repository.index.find_anywhere(*kind, &frame.id, &[])?.is_none()
+                            && !is_listed(repository, *kind, &frame.id)?
                         {
                             unfindable_bytes += u64::from(frame.length_bytes);
                         }
@@ -195,6 +219,14 @@ impl Marks {
             }
         })?;
         Ok(confirmed.into_iter().flatten().collect())
+    }
+}
+
+/// Whether the index knows an id. What only a damaged segment lists is as if no segment did.
+fn is_listed(repository: &Repository, kind: PackKind, id: &[u8; 32]) -> Result<bool, RepoError> {
+    match repository.index.find_anywhere(kind, id, &[]) {
+        Err(error) if is_damage(&error) => Ok(false),
+        found => Ok(found?.is_some()),
     }
 }
 

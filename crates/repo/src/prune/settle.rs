@@ -35,19 +35,7 @@ pub(super) fn settle(repository: &Repository, plan: u64, patience: Duration) -> 
         let look = Look::take(repository)?;
         let now = store_clock(repository, plan)?;
         let steps = sessions::decide(&look.sessions, plan, now, silence_limit(repository));
-        for (session, step) in look.sessions.iter().zip(&steps) {
-            match step {
-                Step::Fence(key) => {
-                    given_up += 1;
-                    fence(repository, *key, plan)?;
-                }
-                Step::LetGo => {
-                    given_up += 1;
-                    repository.io.delete(&names::session(session.run, session.id, SessionObject::Open))?;
-                }
-                Step::Settled | Step::Wait => {}
-            }
-        }
+        given_up += give_up(repository, plan, &look, &steps)?;
         let open = steps.iter().filter(|step| **step != Step::Settled).count();
         if open == 0 {
             return Ok(Settled::All(look, given_up));
@@ -60,6 +48,32 @@ pub(super) fn settle(repository: &Repository, plan: u64, patience: Duration) -> 
             std::thread::sleep(look_every(repository));
         }
     }
+}
+
+/// Gives up every silent session, also those that have acknowledged the plan; returns how many that were.
+pub(super) fn end_silent(repository: &Repository, plan: u64, look: &Look) -> Result<usize, RepoError> {
+    let now = store_clock(repository, plan)?;
+    give_up(
+        repository,
+        plan,
+        look,
+        &sessions::decide(&look.sessions, u64::MAX, now, silence_limit(repository)),
+    )
+}
+
+fn give_up(repository: &Repository, plan: u64, look: &Look, steps: &[Step]) -> Result<usize, RepoError> {
+    let mut given_up = 0;
+    for (session, step) in look.sessions.iter().zip(steps) {
+        match step {
+            Step::Fence(key) => fence(repository, *key, plan)?,
+            Step::LetGo => {
+                repository.io.delete(&names::session(session.run, session.id, SessionObject::Open))?;
+            }
+            Step::Settled | Step::Wait => continue,
+        }
+        given_up += 1;
+    }
+    Ok(given_up)
 }
 
 /// Waits until no check is going on; returns how many still are when patience ends.

@@ -1,6 +1,7 @@
 //! Damage of every kind of object: detected, named, and the rest still restorable; then repaired as far as it goes.
 
 mod heal;
+mod index;
 mod matrix;
 mod records;
 

@@ -184,6 +184,34 @@ fn a_silent_session_is_fenced_and_its_run_begins_again() {
     sound(&repository);
 }
 
+/// What it builds on can be told no more. Alive it is waited for; dead it is given up, in a plan of its own or in one that is there.
+#[test]
+fn a_dead_session_whose_parent_is_lost_holds_up_nothing() {
+    for has_open_plan in [false, true] {
+        let (store, repository) = short_limits();
+        let parent = committed(&repository, "db", 1, &noise(1, 1 << 20));
+        let nodes = names(&store).into_iter().filter(|name| name.starts_with("meta/")).collect::<Vec<_>>();
+        let kept = committed(&repository, "other", 7, &noise(3, 1 << 20));
+        let dead = open(&store).unwrap();
+        let source = dead.source_id(&pvc("db"));
+        let session = dead.begin_backup(source, run_id(2), Some(&parent), BackupOptions::default()).unwrap();
+        session.pause_for_tests();
+        forget(&repository, &parent);
+        let impatient = PruneOptions { patience: Duration::ZERO, ..all() };
+        if has_open_plan {
+            forget(&repository, &committed(&repository, "third", 8, &noise(4, 1 << 20)));
+            let waiting = repository.prune(&impatient, &mut |_| {}).unwrap();
+            assert_eq!((waiting.plan, waiting.waiting_sessions), (1, 1));
+        }
+        nodes.iter().for_each(|name| block_on(store.delete(name)).unwrap());
+        let prune = open(&store).unwrap().prune(&impatient, &mut |_| {});
+        assert_eq!(class(prune), Class::Store(longshore_repo::store::Class::NotFound), "it is alive");
+        std::thread::sleep(Duration::from_millis(2500));
+        assert!(prune_until_done(&store).deleted_packs > 0);
+        assert!(restore(&open(&store).unwrap(), &kept).unwrap() == noise(3, 1 << 20));
+    }
+}
+
 /// A session that was fenced and comes back two plans later stops; it does not bring packs that are gone into the index.
 #[test]
 fn a_session_that_missed_a_plan_gives_up() {

@@ -67,7 +67,9 @@ impl<'r> Writer<'r> {
         let mut old = BTreeMap::new();
         if let Some(parent) = session.parent() {
             let mut at = 0;
-            for run in repository.open_volume(parent)?.span(0)?.unwrap_or_default() {
+            // What cannot be read of a parent is stored anew.
+            let runs = repository.open_volume(parent).and_then(|parent| parent.span(0));
+            for run in runs.ok().flatten().unwrap_or_default() {
                 if let Run::Chunk(chunk) = run {
                     old.insert(at, chunk);
                 }

@@ -198,7 +198,7 @@ fn a_missing_pack_that_was_condemned_is_missed_all_the_same() {
 
 /// Its nodes are still read by their hints. The index, made again from trailers, does not know the pack.
 #[test]
-fn a_pack_of_nodes_of_which_nothing_is_known_stays() {
+fn a_pack_of_nodes_of_which_nothing_is_known_stays_as_long_as_hints_name_it() {
     let scene = scene();
     let pack = scene.of_first("meta/").remove(0);
     let body = &scene.objects[&pack];
@@ -210,6 +210,10 @@ fn a_pack_of_nodes_of_which_nothing_is_known_stays() {
     assert!(comes_back(&store, 1, &scene.volumes[0]));
     prune_all(&store);
     assert!(objects(&store).contains_key(&pack) && comes_back(&store, 1, &scene.volumes[0]));
+    let repository = open(&store).unwrap();
+    repository.forget(&snapshot(&repository, 1), "test", Timestamp::UNIX_EPOCH).unwrap();
+    prune_all(&store);
+    assert!(!objects(&store).contains_key(&pack), "no hint names it any more");
 }
 
 /// What a killed mover left, with a trailer that cannot be read: nothing says what it held, so it goes when nothing is missed.
