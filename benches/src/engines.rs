@@ -66,7 +66,9 @@ pub fn by_name(name: &str, work: &Path) -> Result<Box<dyn Engine>> {
 fn longshore_program() -> Result<PathBuf> {
     let folder = std::env::current_exe()?.parent().context("this program has no folder")?.to_owned();
     let mut build = Command::new("cargo");
-    build.args(["build", "--quiet", "--release", "--package", "longshore-cli"]);
+    // Together with this program, so that cargo chooses the features that it has built dependencies with.
+    let packages = ["--package", "longshore-cli", "--package", "longshore-benches"];
+    build.args(["build", "--quiet", "--release"]).args(packages);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     ensure!(build.status()?.success(), "building longshore failed");
     Ok(folder.join("longshore"))

@@ -85,12 +85,17 @@ impl Repository {
         let mut listings = Listings::default();
         for segment in &self.index.list_segments()?.0 {
             let mut packs = Vec::new();
-            match self.index.prove(segment, |pack| packs.push(pack.clone())) {
-                Ok(()) => listings.sound.extend(packs.iter().map(|pack| pack.id)),
+            match self.index.prove(segment, |pack| packs.push(pack.id)) {
+                Ok(()) => listings.sound.extend(packs),
                 Err(error) if is_gone(&error) => {}
                 Err(error) if is_damage(&error) => {
                     report.damaged_segments.push((segment.name(), chain(&error)));
-                    listings.salvaged.extend(packs.into_iter().map(|pack| (pack.id, pack)));
+                    let mut salvage =
+                        |pack: &IndexedPack| drop(listings.salvaged.insert(pack.id, pack.clone()));
+                    match self.index.each_of(segment, &mut salvage) {
+                        Err(error) if !is_damage(&error) => return Err(error),
+                        _ => {}
+                    }
                 }
                 Err(error) => return Err(error),
             }

@@ -95,7 +95,7 @@ impl Marks {
         let mut marks = Self {
             live,
             seen: SeenNodes::new(),
-            quarantine: repository.index.quarantine(),
+            quarantine: inventory.view.quarantine.clone(),
             hinted: SharedSet::new(),
             roots: HashSet::new(),
         };
