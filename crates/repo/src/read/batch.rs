@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 use tokio::sync::mpsc;
@@ -69,6 +69,7 @@ impl Repository {
         E: std::error::Error + Send + 'static,
     {
         let fetches = self.plan(chunks).map_err(ReadError::Repo)?;
+        let (planned, received) = (fetches.len(), AtomicUsize::new(0));
         let (sender, receiver) = mpsc::channel(FETCHES_WAITING);
         tracing::trace!(chunks = chunks.len(), fetches = fetches.len(), "reading chunks");
         self.start_fetching(fetches, sender);
@@ -79,7 +80,7 @@ impl Repository {
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
-                    let result = self.work(&receiver, &failed, deliver);
+                    let result = self.work(&receiver, &received, &failed, deliver);
                     if let Err(error) = result {
                         failed.store(true, Relaxed);
                         failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -89,7 +90,11 @@ impl Repository {
         });
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None if received.into_inner() == planned => Ok(()),
+            None => {
+                let source = std::io::Error::other("a fetch never came to an end");
+                Err(ReadError::Repo(RepoError::Runtime { source }))
+            }
         }
     }
 
@@ -137,17 +142,21 @@ impl Repository {
     fn start_fetching(&self, fetches: Vec<Fetch>, sender: mpsc::Sender<(Fetch, Result<Bytes, StoreError>)>) {
         let store = self.io.store().clone();
         self.io.spawn(async move {
+            // Each a task of its own, that goes on while the workers are busy: one that holds a place of the store's limit of
+            // requests and waits to be asked would keep the workers' own requests waiting for ever.
             let mut results = futures::stream::iter(fetches)
                 .map(|fetch| {
                     let store = store.clone();
-                    async move {
+                    tokio::spawn(async move {
                         let name = names::pack(PackKind::Data, fetch.pack);
                         let bytes = store.get_range(&name, fetch.start, fetch.end - fetch.start).await;
                         (fetch, bytes)
-                    }
+                    })
                 })
                 .buffer_unordered(FETCHES_IN_FLIGHT);
             while let Some(result) = results.next().await {
+                // One that panicked is missed by who counts.
+                let Ok(result) = result else { return };
                 if sender.send(result).await.is_err() {
                     // The workers have stopped.
                     return;
@@ -159,6 +168,7 @@ impl Repository {
     fn work<E: std::error::Error + Send + 'static>(
         &self,
         receiver: &Mutex<mpsc::Receiver<(Fetch, Result<Bytes, StoreError>)>>,
+        received: &AtomicUsize,
         failed: &AtomicBool,
         deliver: &Deliver<'_, E>,
     ) -> Result<(), ReadError<E>> {
@@ -168,6 +178,7 @@ impl Repository {
             // This thread was started here and is in no runtime, so blocking on the channel is allowed.
             let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
             let Some((fetch, bytes)) = next else { return Ok(()) };
+            received.fetch_add(1, Relaxed);
             if failed.load(Relaxed) {
                 return Ok(());
             }

@@ -15,6 +15,7 @@ mod init;
 mod keys;
 mod locked;
 mod minio;
+mod narrow;
 mod prune;
 mod reserve;
 mod roles;
