@@ -7,15 +7,10 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
-/// The root of the checkout. `cargo run` says which one: two checkouts may share a target folder, and then a program built from one of
-/// them can be run in the other.
+/// The root of the checkout.
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| {
-        let manifest = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        manifest.join("..")
-    })
+    ROOT.get_or_init(longshore_lab::Paths::checkout)
 }
 
 /// What outlives a checkout: built tools, results of the last test run.
