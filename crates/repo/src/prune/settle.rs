@@ -52,13 +52,16 @@ pub(super) fn settle(repository: &Repository, plan: u64, patience: Duration) -> 
 
 /// Gives up every silent session, also those that have acknowledged the plan; returns how many that were.
 pub(super) fn end_silent(repository: &Repository, plan: u64, look: &Look) -> Result<usize, RepoError> {
+    give_up(repository, plan, look, &steps_against_silent(repository, look, plan)?)
+}
+
+/// What would be done for the sake of a plan that nobody has acknowledged.
+fn steps_against_silent(repository: &Repository, look: &Look, plan: u64) -> Result<Vec<Step>, RepoError> {
+    if look.sessions.is_empty() {
+        return Ok(Vec::new());
+    }
     let now = store_clock(repository, plan)?;
-    give_up(
-        repository,
-        plan,
-        look,
-        &sessions::decide(&look.sessions, u64::MAX, now, silence_limit(repository)),
-    )
+    Ok(sessions::decide(&look.sessions, u64::MAX, now, silence_limit(repository)))
 }
 
 fn give_up(repository: &Repository, plan: u64, look: &Look, steps: &[Step]) -> Result<usize, RepoError> {
@@ -108,14 +111,8 @@ fn look_every(repository: &Repository) -> Duration {
 
 /// Whether a session would be given up for the sake of a plan.
 pub(super) fn has_silent(repository: &Repository, look: &Look, plan: u64) -> Result<bool, RepoError> {
-    if look.sessions.is_empty() {
-        return Ok(false);
-    }
-    let now = store_clock(repository, plan)?;
-    let limit = silence_limit(repository);
-    Ok(sessions::decide(&look.sessions, u64::MAX, now, limit)
-        .iter()
-        .any(|step| matches!(step, Step::Fence(_) | Step::LetGo)))
+    let steps = steps_against_silent(repository, look, plan)?;
+    Ok(steps.iter().any(|step| matches!(step, Step::Fence(_) | Step::LetGo)))
 }
 
 /// The time of the store's clock: that of an object made just now.
