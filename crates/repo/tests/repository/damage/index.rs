@@ -1,7 +1,7 @@
 //! Damage of the index, and what it must not hold up.
 
 use super::{
-    SOURCES, check, comes_back, delete, flip, prune_all, repair_packs, replace, scene, snapshot, with,
+    SOURCES, Scene, check, comes_back, delete, flip, prune_all, repair_packs, replace, scene, snapshot, with,
 };
 use crate::support::{back_up, class, objects, open, run_id, store_of};
 use longshore_repo::store::Store;
@@ -14,12 +14,13 @@ fn segments(store: &Arc<dyn Store>) -> Vec<String> {
     objects(store).into_keys().filter(|name| name.starts_with("idx/")).collect()
 }
 
-/// New chunks of one more backup of the second volume.
-fn stored_again(store: &Arc<dyn Store>, run: u128) -> u64 {
-    let scene = scene();
-    let repository = open(store).unwrap();
-    let committed = back_up(&repository, "again", run_id(run), &scene.volumes[1], None).unwrap();
-    committed.snapshot().record.stats.new_chunks
+/// The scene's store after its first snapshot was forgotten and pruned away.
+fn pruned(scene: &Scene) -> Arc<dyn Store> {
+    let store = store_of(&scene.objects);
+    let repository = open(&store).unwrap();
+    repository.forget(&snapshot(&repository, 1), "test", jiff::Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(prune_all(&store).plan, 1);
+    store
 }
 
 /// A version that is not known is damage like any other bit, for whoever asks the index.
@@ -44,24 +45,20 @@ fn a_segment_whose_footer_is_damaged_anywhere_holds_nothing_up() {
 #[test]
 fn an_index_that_is_rebuilt_after_a_prune_counts() {
     let scene = scene();
-    let store = store_of(&scene.objects);
-    let repository = open(&store).unwrap();
-    repository.forget(&snapshot(&repository, 1), "test", jiff::Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(prune_all(&store).plan, 1);
+    let store = pruned(&scene);
     segments(&store).iter().for_each(|name| delete(&store, name));
     let report = open(&store).unwrap().rebuild_index().unwrap();
     assert!(report.added_packs > 0, "{report:?}");
     assert_eq!(open(&store).unwrap().rebuild_index().unwrap().added_packs, 0, "they are listed now");
-    assert_eq!(stored_again(&store, 3), 0);
+    let repository = open(&store).unwrap();
+    let again = back_up(&repository, "again", run_id(3), &scene.volumes[1], None).unwrap();
+    assert_eq!(again.snapshot().record.stats.new_chunks, 0);
 }
 
 #[test]
 fn prune_replaces_segments_that_its_last_result_names_and_that_are_lost() {
     let scene = scene();
-    let store = store_of(&scene.objects);
-    let repository = open(&store).unwrap();
-    repository.forget(&snapshot(&repository, 1), "test", jiff::Timestamp::UNIX_EPOCH).unwrap();
-    prune_all(&store);
+    let store = pruned(&scene);
     let lost = segments(&store).into_iter().find(|name| name.starts_with("idx/1/")).unwrap();
     delete(&store, &lost);
     open(&store).unwrap().rebuild_index().unwrap();
