@@ -29,6 +29,9 @@ impl Concurrency {
 /// as many after one that failed for reasons that pass (503, 429, a deadline, a broken connection). Of several that fail
 /// together only the first counts.
 ///
+/// A request that is begun holds its place until it is driven to its end or dropped: whoever begins several and then waits for
+/// another must let a task of its own drive each.
+///
 /// Listings do not count: they hold no body, and one may last as long as its reader likes.
 #[derive(Debug)]
 pub struct AdaptiveStore {

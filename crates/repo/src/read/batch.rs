@@ -12,10 +12,10 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinError};
 
 /// Largest part of a pack that is fetched at once.
 const FETCH_BYTES_MAX: u64 = 4 << 20;
@@ -58,6 +58,9 @@ struct Fetch {
     wanted: Vec<Wanted>,
 }
 
+/// What came of a fetch, unless its task broke.
+type Fetched = Result<(Fetch, Result<Bytes, StoreError>), JoinError>;
+
 impl Repository {
     /// Reads many chunks in whatever order is fastest.
     ///
@@ -69,7 +72,6 @@ impl Repository {
         E: std::error::Error + Send + 'static,
     {
         let fetches = self.plan(chunks).map_err(ReadError::Repo)?;
-        let (planned, received) = (fetches.len(), AtomicUsize::new(0));
         let (sender, receiver) = mpsc::channel(FETCHES_WAITING);
         tracing::trace!(chunks = chunks.len(), fetches = fetches.len(), "reading chunks");
         self.start_fetching(fetches, sender);
@@ -80,7 +82,7 @@ impl Repository {
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
-                    let result = self.work(&receiver, &received, &failed, deliver);
+                    let result = self.work(&receiver, &failed, deliver);
                     if let Err(error) = result {
                         failed.store(true, Relaxed);
                         failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -90,11 +92,7 @@ impl Repository {
         });
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
-            None if received.into_inner() == planned => Ok(()),
-            None => {
-                let source = std::io::Error::other("a fetch never came to an end");
-                Err(ReadError::Repo(RepoError::Runtime { source }))
-            }
+            None => Ok(()),
         }
     }
 
@@ -139,7 +137,7 @@ impl Repository {
         Ok(fetches)
     }
 
-    fn start_fetching(&self, fetches: Vec<Fetch>, sender: mpsc::Sender<(Fetch, Result<Bytes, StoreError>)>) {
+    fn start_fetching(&self, fetches: Vec<Fetch>, sender: mpsc::Sender<Fetched>) {
         let store = self.io.store().clone();
         self.io.spawn(async move {
             // Each a task of its own, that goes on while the workers are busy: one that holds a place of the store's limit of
@@ -155,8 +153,6 @@ impl Repository {
                 })
                 .buffer_unordered(FETCHES_IN_FLIGHT);
             while let Some(result) = results.next().await {
-                // One that panicked is missed by who counts.
-                let Ok(result) = result else { return };
                 if sender.send(result).await.is_err() {
                     // The workers have stopped.
                     return;
@@ -167,8 +163,7 @@ impl Repository {
 
     fn work<E: std::error::Error + Send + 'static>(
         &self,
-        receiver: &Mutex<mpsc::Receiver<(Fetch, Result<Bytes, StoreError>)>>,
-        received: &AtomicUsize,
+        receiver: &Mutex<mpsc::Receiver<Fetched>>,
         failed: &AtomicBool,
         deliver: &Deliver<'_, E>,
     ) -> Result<(), ReadError<E>> {
@@ -177,11 +172,12 @@ impl Repository {
         loop {
             // This thread was started here and is in no runtime, so blocking on the channel is allowed.
             let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-            let Some((fetch, bytes)) = next else { return Ok(()) };
-            received.fetch_add(1, Relaxed);
+            let Some(fetched) = next else { return Ok(()) };
             if failed.load(Relaxed) {
                 return Ok(());
             }
+            let lost = |source| RepoError::Runtime { source: std::io::Error::other(source) };
+            let (fetch, bytes) = fetched.map_err(lost).map_err(ReadError::Repo)?;
             for wanted in &fetch.wanted {
                 let plain = bytes.as_ref().ok().and_then(|bytes| {
                     let from = (u64::from(wanted.place.offset_bytes) - fetch.start) as usize;
