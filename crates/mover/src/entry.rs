@@ -133,6 +133,18 @@ pub(crate) fn is_unchanged(
         && metadata.ctime < last_began
 }
 
+/// Gives `entry` the access time that the last snapshot has of it, if nothing changed since but that. Whoever reads a file moves its access
+/// time; directories would be stored anew after every walk of a search tool.
+pub(crate) fn keep_access_time(entry: &mut volume::Entry, last: &stored::Entry) {
+    let metadata = &mut entry.metadata;
+    let is_same = time_to_stored(metadata.mtime) == last.modified
+        && time_to_stored(metadata.ctime) == last.changed
+        && metadata.inode == last.inode;
+    if let (true, Some(accessed)) = (is_same, last.accessed) {
+        metadata.atime = time_to_volume(accessed);
+    }
+}
+
 fn time_to_stored(time: volume::Timestamp) -> stored::Time {
     stored::Time { seconds: time.seconds, nanoseconds: time.nanoseconds }
 }

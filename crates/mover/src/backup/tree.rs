@@ -11,7 +11,7 @@ use longshore_volume::{Entry, Timestamp, Tree, VolumeError};
 use super::file::{Content, FileWorker};
 use super::parent::ParentCursor;
 use super::walk::{Event, Segments, Walk};
-use crate::entry::{LinkGroups, to_stored};
+use crate::entry::{LinkGroups, keep_access_time, to_stored};
 use crate::failures::Failures;
 use crate::workers::worker_count;
 use crate::{Control, MoverError, Report};
@@ -90,7 +90,13 @@ pub fn backup_tree(
         seen_groups: HashSet::new(),
         parent_began: options.parent.as_ref().map(|parent| parent.began),
     };
-    let parent = options.parent.as_ref().and_then(|parent| root_cursor(parent.reader));
+    let last_root = options.parent.as_ref().and_then(|parent| parent.reader.root().ok());
+    let mut root = tree.root_entry().clone();
+    if let Some(last) = &last_root {
+        keep_access_time(&mut root, last);
+    }
+    let parent = options.parent.as_ref().zip(last_root.as_ref());
+    let parent = parent.and_then(|(parent, root)| root_cursor(parent.reader, root));
     let mut writer = Writer {
         session,
         failures: &failures,
@@ -100,7 +106,7 @@ pub fn backup_tree(
         totals: TreeTotals::default(),
     };
     let content = std::thread::scope(|scope| {
-        scope.spawn(move || walk.run(tree.root(), tree.root_entry(), parent).is_ok());
+        scope.spawn(move || walk.run(tree.root(), &root, parent).is_ok());
         for _ in 0..worker_count() {
             let work = work.clone();
             scope.spawn(move || FileWorker::new(session, splitter, control).run(&work));
@@ -112,11 +118,9 @@ pub fn backup_tree(
     Ok(TreeBackup { content, totals: writer.totals, failures: failures.report() })
 }
 
-fn root_cursor<'p>(reader: &'p TreeReader<'p>) -> Option<ParentCursor<'p>> {
-    match reader.root() {
-        Ok(stored::Entry { content: stored::EntryContent::Directory(node), .. }) => {
-            Some(ParentCursor::open(reader, &node))
-        }
+fn root_cursor<'p>(reader: &'p TreeReader<'p>, root: &stored::Entry) -> Option<ParentCursor<'p>> {
+    match &root.content {
+        stored::EntryContent::Directory(node) => Some(ParentCursor::open(reader, node)),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use longshore_volume::{Directory, Entry, FileReader, Kind, Timestamp, VolumeErro
 
 use super::file::{Content, SEGMENT_BYTES, Segment};
 use super::parent::ParentCursor;
-use crate::entry::{LinkGroups, is_unchanged};
+use crate::entry::{LinkGroups, is_unchanged, keep_access_time};
 use crate::failures::Failures;
 use crate::{Control, MoverError};
 
@@ -99,7 +99,7 @@ impl Walk<'_> {
             };
             let entry = frame.directory.entry(name);
             frame.position += 1;
-            let entry = match entry {
+            let mut entry = match entry {
                 Ok(entry) => Box::new(entry),
                 Err(error) => {
                     self.failures.add(&error);
@@ -107,6 +107,9 @@ impl Walk<'_> {
                 }
             };
             let last = frame.parent.as_mut().and_then(|parent| parent.find(&entry.name));
+            if let Some(last) = &last {
+                keep_access_time(&mut entry, last);
+            }
             if entry.metadata.kind == Kind::Directory {
                 let inner = self.enter(&frame.directory, entry)?;
                 let cursor =

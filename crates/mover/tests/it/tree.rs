@@ -1,7 +1,7 @@
 //! Trees: metadata that only the whole road can lose.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use longshore_mover::{
@@ -103,6 +103,40 @@ fn attributes_links_and_large_files_survive_the_whole_road() {
     assert_eq!(again.files, 3);
     let second = repository.open_tree(&second).unwrap();
     assert_eq!(entries(&second), entries(&reader));
+}
+
+/// Somebody reads everything between two backups, as a search tool does.
+#[test]
+fn reading_alone_stores_no_directory_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir_all(source.join("inner")).unwrap();
+    for name in ["one", "inner/two", "three"] {
+        fs::write(source.join(name), b"content").unwrap();
+    }
+    let repository = repository();
+    let (first, _) = backup(&repository, &source, None);
+    let accessed = |name: &str| fs::metadata(source.join(name)).unwrap().accessed().unwrap();
+    let before = accessed("one");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    for name in ["one", "inner/two"] {
+        assert_eq!(fs::read(source.join(name)).unwrap(), b"content");
+    }
+    assert_eq!(fs::read_dir(source.join("inner")).unwrap().count(), 1);
+    assert!(accessed("one") > before, "this file system keeps no access times: the test proves nothing");
+    let (second, _) = backup(&repository, &source, Some(&first));
+    let root = |snapshot| repository.open_tree(snapshot).unwrap().root().unwrap();
+    assert_eq!(root(&second), root(&first));
+
+    // With any other change the access time is taken along.
+    fs::set_permissions(source.join("one"), fs::Permissions::from_mode(0o600)).unwrap();
+    let (third, _) = backup(&repository, &source, Some(&second));
+    let reader = repository.open_tree(&third).unwrap();
+    let EntryContent::Directory(node) = reader.root().unwrap().content else { panic!("a directory") };
+    let one = reader.directory(&node).map(Result::unwrap).find(|entry| entry.name == b"one").unwrap();
+    let time = accessed("one").duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(one.accessed.unwrap().seconds, time.as_secs() as i64);
+    assert_eq!(one.accessed.unwrap().nanoseconds, time.subsec_nanos());
 }
 
 #[test]
