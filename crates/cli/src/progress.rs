@@ -6,8 +6,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use longshore_job::{Progress, ProgressLine};
+use longshore_job::{Progress, ProgressLine, Stage};
 use longshore_mover::Control;
+use longshore_repo::CheckProgress;
 
 use crate::ProgressForm;
 use crate::output::bytes;
@@ -147,4 +148,16 @@ fn say(sink: Sink, line: &str) {
         Sink::Stderr => writeln!(std::io::stderr().lock(), "{line}"),
         Sink::Stdout => writeln!(std::io::stdout().lock(), "{line}"),
     };
+}
+
+/// Takes over how far a check has come.
+pub fn show_check(control: &Control, progress: CheckProgress) {
+    control.set_stage(match progress {
+        CheckProgress::Snapshots { .. } => Stage::Scanning,
+        CheckProgress::Data { .. } => Stage::Transferring,
+    });
+    if let CheckProgress::Data { done_bytes, total_bytes } = progress {
+        control.set_total(total_bytes);
+        control.raise_done(done_bytes);
+    }
 }

@@ -1,5 +1,7 @@
 //! AES-256-GCM under keys that are each used for one object, with the ordinal of the sealed piece as nonce.
 
+use longshore_format::sealed::TAG_BYTES;
+
 use crate::{CryptoError, SecretKey};
 
 #[cfg(not(any(feature = "aws-lc", feature = "portable")))]
@@ -9,9 +11,6 @@ compile_error!("choose feature `aws-lc` or `portable`");
 use aws as backend;
 #[cfg(feature = "portable")]
 use portable as backend;
-
-/// Bytes of a tag.
-const TAG_BYTES: usize = 16;
 
 /// A key that seals the pieces of one object.
 pub struct SealKey(backend::Cipher);

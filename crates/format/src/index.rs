@@ -39,7 +39,7 @@ pub const PAGE_ENTRY_BYTES: usize = 10;
 /// Entries of a full fingerprint page, of 40 KiB.
 pub const ENTRIES_PER_PAGE: usize = 4096;
 /// Largest sealed head: a fence for each page, two counts, a tag.
-pub const HEAD_BYTES_MAX: usize = 8 * ENTRIES_MAX.div_ceil(ENTRIES_PER_PAGE) + 8 + crate::pack::TAG_BYTES;
+pub const HEAD_BYTES_MAX: usize = 8 * ENTRIES_MAX.div_ceil(ENTRIES_PER_PAGE) + 8 + crate::sealed::TAG_BYTES;
 /// Largest segment.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 

@@ -6,7 +6,7 @@
 use crate::{
     FormatError, RepositoryId, SlotId,
     bytes::{Put, Reader},
-    sealed::SIGNATURE_BYTES,
+    sealed::{SIGNATURE_BYTES, TAG_BYTES},
     slot::SlotKind,
 };
 
@@ -26,7 +26,6 @@ pub const KEYSET_BYTES_MAX: usize = 192 << 10;
 pub const LABEL_BYTES_MAX: usize = 64;
 /// Bytes of the signing key of maintenance, sealed.
 pub const MAINTENANCE_BYTES: usize = 32 + TAG_BYTES;
-const TAG_BYTES: usize = 16;
 
 /// What a slot's owner may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

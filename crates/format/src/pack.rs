@@ -18,8 +18,6 @@ pub const PACK_BYTES_MAX: u64 = 64 << 20;
 pub const FRAME_HEAD_BYTES: usize = 4;
 /// Largest plaintext of a frame.
 pub const FRAME_PLAIN_BYTES_MAX: usize = (1 << 24) - 1;
-/// Bytes of a seal's tag.
-pub const TAG_BYTES: usize = 16;
 /// The nonce ordinal of the trailer.
 pub const TRAILER_ORDINAL: u32 = u32::MAX;
 

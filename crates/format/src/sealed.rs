@@ -10,7 +10,9 @@ const VERSION: u16 = 1;
 /// Bytes before the sealed body.
 pub const ENVELOPE_HEAD_BYTES: usize = 76;
 /// Bytes that a seal adds to a record beside the head: the signature of maintenance and the tag.
-pub const SEAL_BYTES_MAX: usize = SIGNATURE_BYTES + 16;
+pub const SEAL_BYTES_MAX: usize = SIGNATURE_BYTES + TAG_BYTES;
+/// Bytes of a seal's tag, in records, packs and segments alike.
+pub const TAG_BYTES: usize = 16;
 /// Bytes of a signature.
 pub const SIGNATURE_BYTES: usize = 64;
 

@@ -135,5 +135,5 @@ impl FrameReader {
 
 /// The most bytes that a frame of this plaintext takes.
 pub(crate) fn frame_bytes_max(plain_bytes: usize) -> usize {
-    plain_bytes + FRAME_HEAD_BYTES + longshore_format::pack::TAG_BYTES
+    plain_bytes + FRAME_HEAD_BYTES + longshore_format::sealed::TAG_BYTES
 }

@@ -103,7 +103,7 @@ impl PackBuilder {
             salt: self.salt,
             commitment: self.commitment,
             trailer_offset_bytes: start as u32,
-            trailer_bytes: (trailer.len() + longshore_format::pack::TAG_BYTES) as u32,
+            trailer_bytes: (trailer.len() + longshore_format::sealed::TAG_BYTES) as u32,
         }
         .encode();
         self.key.seal(TRAILER_ORDINAL, &trailer_associated(keys, &footer), &mut trailer, 0)?;

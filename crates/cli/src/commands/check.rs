@@ -1,18 +1,18 @@
 //! `longshore check`
 
-use longshore_job::{Reason, Stage};
-use longshore_mover::{Control, MoverError};
-use longshore_repo::{CheckOptions, CheckProgress, CheckReport, KeylessReport, Sample, check_keyless};
+use longshore_job::Reason;
+use longshore_mover::MoverError;
+use longshore_repo::{CheckOptions, CheckReport, KeylessReport, Sample, check_keyless};
 use serde::Serialize;
 
 use crate::arguments::{CheckArguments, GlobalArguments};
 use crate::commands::protection::Protection;
 use crate::output::bytes;
-use crate::progress::{Sink, Watcher};
+use crate::progress::{Sink, Watcher, show_check};
 use crate::settings::{Access, Place};
 use crate::{Failure, output};
 
-use super::repair::{LossView, write_losses};
+use super::losses::{LossView, write_losses};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,7 +59,7 @@ pub fn run(global: &GlobalArguments, verb: &CheckArguments) -> Result<u8, Failur
     let control = super::backup::watch()?;
     let found = {
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
-        let mut show = |progress| show(&control, progress);
+        let mut show = |progress| show_check(&control, progress);
         match verb.read_data {
             Some(percent) if percent < 100 => {
                 let number = verb.part.unwrap_or_else(today);
@@ -115,7 +115,7 @@ fn run_keyless(global: &GlobalArguments) -> Result<u8, Failure> {
     let control = super::backup::watch()?;
     let found = {
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
-        check_keyless(store, &mut |progress| show(&control, progress)).map_err(MoverError::from)?
+        check_keyless(store, &mut |progress| show_check(&control, progress)).map_err(MoverError::from)?
     };
     let report = Keyless::from(found);
     output::print(global.output, "CheckKeyless", &report, |out| {
@@ -141,17 +141,6 @@ fn run_keyless(global: &GlobalArguments) -> Result<u8, Failure> {
 /// The number of days since 1970.
 fn today() -> u64 {
     (jiff::Timestamp::now().as_second() / 86_400).unsigned_abs()
-}
-
-pub(super) fn show(control: &Control, progress: CheckProgress) {
-    control.set_stage(match progress {
-        CheckProgress::Snapshots { .. } => Stage::Scanning,
-        CheckProgress::Data { .. } => Stage::Transferring,
-    });
-    if let CheckProgress::Data { done_bytes, total_bytes } = progress {
-        control.set_total(total_bytes);
-        control.raise_done(done_bytes);
-    }
 }
 
 impl From<CheckReport> for Report {

@@ -9,6 +9,7 @@ mod forget;
 mod init;
 mod key;
 mod lock;
+mod losses;
 mod ls;
 mod protection;
 mod prune;

@@ -6,30 +6,18 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use longshore_job::Reason;
-use longshore_repo::{DamagedSnapshot, Loss, Losses, PacksRepair, Repository, RunId};
+use longshore_repo::{DamagedSnapshot, PacksRepair, Repository, RunId};
 use serde::Serialize;
 
 use super::SnapshotView;
+use super::losses::{LossView, write_losses};
 use crate::arguments::{
     GlobalArguments, RepairArguments, RepairCommand, RepairPacksArguments, RepairSnapshotsArguments,
 };
 use crate::output::bytes;
-use crate::progress::{Sink, Watcher};
+use crate::progress::{Sink, Watcher, show_check};
 use crate::settings::Access;
 use crate::{Failure, output};
-
-/// Losses of a snapshot that are shown to people; programs get more.
-const SHOWN_MAX: usize = 10;
-
-/// What of a snapshot is lost, as `-o json` shows it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct LossView {
-    snapshot: SnapshotView,
-    count: u64,
-    lost_bytes: u64,
-    first: Vec<String>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,7 +116,7 @@ fn packs(
     let control = super::backup::watch()?;
     let repair = {
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
-        let mut show = |progress| super::check::show(&control, progress);
+        let mut show = |progress| show_check(&control, progress);
         repository.repair_packs(verb.dry_run, Timestamp::now(), &mut show)?
     };
     let done = PacksDone::new(repair, verb.dry_run);
@@ -172,29 +160,6 @@ fn snapshots(
     }
     let message = format!("{} records of snapshots cannot be read", done.damaged.len());
     Err(Failure::of(Reason::RepositoryDamaged, message))
-}
-
-/// Shows what snapshots miss.
-pub(super) fn write_losses(out: &mut dyn Write, losses: &[LossView]) -> io::Result<()> {
-    for loss in losses {
-        let snapshot = &loss.snapshot;
-        let lost = bytes(loss.lost_bytes);
-        writeln!(
-            out,
-            "snapshot {} of {}: {} parts lost, {lost}",
-            snapshot.id(),
-            snapshot.time(),
-            loss.count
-        )?;
-        for what in loss.first.iter().take(SHOWN_MAX) {
-            writeln!(out, "  {what}")?;
-        }
-        let more = loss.count.saturating_sub(SHOWN_MAX as u64);
-        if more > 0 {
-            writeln!(out, "  and {more} more")?;
-        }
-    }
-    Ok(())
 }
 
 impl PacksDone {
@@ -255,27 +220,8 @@ impl SnapshotsDone {
     }
 }
 
-impl From<&Losses> for LossView {
-    fn from(losses: &Losses) -> Self {
-        Self {
-            snapshot: SnapshotView::from(&losses.snapshot),
-            count: losses.count,
-            lost_bytes: losses.lost_bytes,
-            first: losses.first.iter().map(loss_text).collect(),
-        }
-    }
-}
-
 impl From<DamagedSnapshot> for Damaged {
     fn from(damaged: DamagedSnapshot) -> Self {
         Self { object: damaged.object, reason: damaged.reason }
-    }
-}
-
-fn loss_text(loss: &Loss) -> String {
-    match loss {
-        Loss::Range { offset_bytes, length_bytes } => format!("{length_bytes} bytes from {offset_bytes}"),
-        Loss::File(path) => String::from_utf8_lossy(path).into_owned(),
-        Loss::Folder(path) => format!("{}/ (some or all of its entries)", String::from_utf8_lossy(path)),
     }
 }

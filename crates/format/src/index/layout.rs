@@ -4,7 +4,7 @@ use crate::{
         ENTRIES_MAX, ENTRIES_PER_PAGE, PACKS_MAX, PACKS_PER_TABLE_PAGE, PAGE_ENTRY_BYTES,
         SECTION_ENTRY_BYTES, TABLE_ENTRY_BYTES, TableEntry,
     },
-    pack::TAG_BYTES,
+    sealed::TAG_BYTES,
 };
 use std::ops::Range;
 

@@ -9,7 +9,8 @@ use longshore_format::{
         decode_table_page, encode_page, encode_section, encode_table_page, fingerprint,
     },
     names::PackKind,
-    pack::{FRAMES_MAX, PACK_BYTES_MAX, TAG_BYTES, TrailerEntry},
+    pack::{FRAMES_MAX, PACK_BYTES_MAX, TrailerEntry},
+    sealed::TAG_BYTES,
 };
 use proptest::prelude::*;
 use std::{ops::Range, sync::LazyLock};

@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use longshore_repo::splitter::FileSplitter;
 use longshore_repo::{BackupSession, Run};
 use longshore_volume::{Directory, Entry, FileReader, VolumeError};
 
-use super::walk::Job;
 use crate::{Control, MoverError};
 
 /// Files above this size are cut into segments of it, which are read by several workers. A segment's end is always a cut, so
@@ -35,6 +34,12 @@ pub(super) enum Content {
     Inline(Vec<u8>),
     /// Runs of the segment.
     Runs(Vec<Run>),
+}
+
+/// A segment for a worker, and where its content goes.
+pub(super) struct Job {
+    pub(super) segment: Segment,
+    pub(super) result: Sender<Result<Content, MoverError>>,
 }
 
 /// One worker: its window of bytes is used again for every file.

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use longshore_repo::{self as stored, BackupSession};
 use longshore_volume::{Directory, Entry, FileReader, Kind, Timestamp, VolumeError};
 
-use super::file::{Content, SEGMENT_BYTES, Segment};
+use super::file::{Content, Job, SEGMENT_BYTES, Segment};
 use super::parent::ParentCursor;
 use crate::entry::{LinkGroups, is_unchanged, keep_access_time};
 use crate::failures::Failures;
@@ -36,12 +36,6 @@ pub(super) type Segments = Receiver<Receiver<Result<Content, MoverError>>>;
 
 /// Segments of one file that may be under way at once.
 const SEGMENTS_AHEAD: usize = 8;
-
-/// A segment for a worker, and where its content goes.
-pub(super) struct Job {
-    pub(super) segment: Segment,
-    pub(super) result: Sender<Result<Content, MoverError>>,
-}
 
 /// The thread's own state.
 pub(super) struct Walk<'a> {

@@ -11,7 +11,8 @@ use longshore_format::{
         encode_section, encode_table_page, fingerprint,
     },
     names::{self, PackKind},
-    pack::{TAG_BYTES, TrailerEntry},
+    pack::TrailerEntry,
+    sealed::TAG_BYTES,
 };
 
 /// A durable pack with all its frames, as its trailer lists them.

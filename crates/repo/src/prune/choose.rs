@@ -1,6 +1,5 @@
 //! Which packs go: a pure decision.
 
-use super::mark::PackUse;
 use longshore_format::{PackId, names::PackKind};
 use std::{
     cmp::Reverse,
@@ -41,6 +40,15 @@ pub(super) struct Choice {
     pub(super) condemned: Vec<(PackKind, PackId)>,
     /// Packs that are known to be damaged, gone ones included.
     pub(super) damaged: Vec<(PackKind, PackId)>,
+}
+
+/// How much of a pack is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PackUse {
+    pub(super) size_bytes: u64,
+    pub(super) live_bytes: u64,
+    /// Whether a segment lists it; if none does, the index says nothing about it.
+    pub(super) is_indexed: bool,
 }
 
 /// Why a pack is to go.

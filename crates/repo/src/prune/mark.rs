@@ -1,7 +1,7 @@
 //! What is live, and how much of each pack.
 
 use super::{
-    choose::Why,
+    choose::{PackUse, Why},
     inventory::Inventory,
     live::LiveIds,
     look::Look,
@@ -36,15 +36,6 @@ pub(crate) struct Marks {
     /// Packs with a damage report that hints of live nodes name.
     hinted: SharedSet<PackId>,
     roots: HashSet<SnapshotKey>,
-}
-
-/// How much of a pack is live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct PackUse {
-    pub(super) size_bytes: u64,
-    pub(super) live_bytes: u64,
-    /// Whether a segment lists it; if none does, the index says nothing about it.
-    pub(super) is_indexed: bool,
 }
 
 /// What the index says of packs.

@@ -6,7 +6,7 @@ use longshore_format::index::{
     FOOTER_BYTES, HEAD_ORDINAL, Layout, PAGES_ORDINAL, PageEntry, SegmentFooter, SegmentHead, TABLE_ORDINAL,
     TableEntry, encode_page, encode_section, encode_table_page,
 };
-use longshore_format::pack::TAG_BYTES;
+use longshore_format::sealed::TAG_BYTES;
 use std::io::Write as _;
 
 /// All parts of a segment before they are sealed, to lie with.
