@@ -15,8 +15,6 @@
 mod backup;
 mod common;
 mod definitions;
-mod forget;
-mod repository;
 mod restore;
 mod snapshot;
 
@@ -25,8 +23,6 @@ pub use common::{
     BatchingStatus, LocalReference, Phase, ResolvedSource, RunProgress, SourcePVCData, VolSyncData,
 };
 pub use definitions::crds;
-pub use forget::{DeletedBackup, ForgetLocation, ForgetRequest, ForgetRequestSpec, ForgetRequestStatus};
-pub use repository::{MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus};
 pub use restore::{
     BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,
 };
