@@ -59,15 +59,21 @@ fn when_all_is_forgotten_nothing_is_left() {
     assert_eq!(prune(&open(&store).unwrap()).plan, 0, "nothing to do, so no plan");
 }
 
+/// A third of each MiB is new: however the random key cuts the volume, what dies lies beside what lives in nearly every pack.
+fn scattered_changes(volume: &[u8]) -> Vec<u8> {
+    let mut changed = volume.to_owned();
+    for (number, place) in changed.chunks_mut(1 << 20).enumerate() {
+        let length = place.len() / 3;
+        place[..length].copy_from_slice(&noise(100 + number as u64, length));
+    }
+    changed
+}
+
 #[test]
 fn what_snapshots_share_stays_and_waste_is_copied_out() {
     let (store, repository) = small_packs();
     let first = noise(1, 6 << 20);
-    let mut second = first.clone();
-    // Several places, so that what is dead never happens to fill whole packs and nothing else.
-    for (seed, place) in [(2, 1 << 20), (3, 5 << 19), (4, 4 << 20)] {
-        second[place..place + (640 << 10)].copy_from_slice(&noise(seed, 640 << 10));
-    }
+    let second = scattered_changes(&first);
     let old = committed(&repository, "db", 1, &first);
     let new = committed(&repository, "db", 2, &second);
     let stored = |store: &Arc<dyn Store>| -> usize {
@@ -270,8 +276,7 @@ fn a_restore_ends_well_though_its_snapshot_was_forgotten() {
 fn places_that_are_gone_are_found_by_id() {
     let (store, repository) = small_packs();
     let first = noise(1, 6 << 20);
-    let mut second = first.clone();
-    second[..4 << 20].copy_from_slice(&noise(2, 4 << 20));
+    let second = scattered_changes(&first);
     let old = committed(&repository, "db", 1, &first);
     let new = committed(&repository, "db", 2, &second);
     let late = open(&store).unwrap();
