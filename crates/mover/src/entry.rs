@@ -127,21 +127,22 @@ pub(crate) fn is_unchanged(
     last.kind == stored::EntryKind::File
         && metadata.kind == Kind::File
         && metadata.size == last.size_bytes
-        && time_to_stored(metadata.mtime) == last.modified
+        && has_same_status(metadata, last)
+        && metadata.ctime < last_began
+}
+
+/// True when nothing was done to an entry since but reading it.
+fn has_same_status(metadata: &volume::Metadata, last: &stored::Entry) -> bool {
+    time_to_stored(metadata.mtime) == last.modified
         && time_to_stored(metadata.ctime) == last.changed
         && metadata.inode == last.inode
-        && metadata.ctime < last_began
 }
 
 /// Gives `entry` the access time that the last snapshot has of it, if nothing changed since but that. Whoever reads a file moves its access
 /// time; directories would be stored anew after every walk of a search tool.
 pub(crate) fn keep_access_time(entry: &mut volume::Entry, last: &stored::Entry) {
-    let metadata = &mut entry.metadata;
-    let is_same = time_to_stored(metadata.mtime) == last.modified
-        && time_to_stored(metadata.ctime) == last.changed
-        && metadata.inode == last.inode;
-    if let (true, Some(accessed)) = (is_same, last.accessed) {
-        metadata.atime = time_to_volume(accessed);
+    if let (true, Some(accessed)) = (has_same_status(&entry.metadata, last), last.accessed) {
+        entry.metadata.atime = time_to_volume(accessed);
     }
 }
 
