@@ -15,6 +15,8 @@
 mod backup;
 mod common;
 mod definitions;
+mod forget;
+mod repository;
 mod restore;
 mod snapshot;
 
@@ -23,6 +25,8 @@ pub use common::{
     BatchingStatus, LocalReference, Phase, ResolvedSource, RunProgress, SourcePVCData, VolSyncData,
 };
 pub use definitions::crds;
+pub use forget::{DeletedBackup, ForgetLocation, ForgetRequest, ForgetRequestSpec, ForgetRequestStatus};
+pub use repository::{MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus};
 pub use restore::{
     BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,
 };
