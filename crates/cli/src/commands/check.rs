@@ -143,7 +143,7 @@ fn today() -> u64 {
     (jiff::Timestamp::now().as_second() / 86_400).unsigned_abs()
 }
 
-pub(super) fn show(control: &Control, progress: CheckProgress) {
+pub(crate) fn show(control: &Control, progress: CheckProgress) {
     control.set_stage(match progress {
         CheckProgress::Snapshots { .. } => Stage::Scanning,
         CheckProgress::Data { .. } => Stage::Transferring,

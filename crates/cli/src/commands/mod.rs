@@ -18,6 +18,8 @@ mod snapshots;
 mod stats;
 mod version;
 
+pub(crate) use check::show as show_check;
+pub(crate) use prune::{remove_hidden, show as show_prune};
 pub use snapshots::SnapshotView;
 
 use clap::CommandFactory;
