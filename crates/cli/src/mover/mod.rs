@@ -4,6 +4,7 @@
 //! and an exit code go out. The credentials are tried before a byte of the volume is read.
 
 mod credentials;
+mod maintenance;
 mod quantity;
 mod tasks;
 
@@ -90,5 +91,7 @@ fn job(arguments: &MoverArguments, control: &Control) -> Result<Outcome, Failed>
     match &document.task {
         Task::Backup(task) => tasks::backup(arguments, &document, task, control, started),
         Task::Restore(task) => tasks::restore(arguments, &document, task, control, started),
+        Task::Forget(task) => maintenance::forget(arguments, &document, task, started),
+        Task::Maintain(task) => maintenance::maintain(arguments, task, control, started),
     }
 }

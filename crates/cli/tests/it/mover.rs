@@ -15,14 +15,15 @@ use crate::failures::walk;
 use crate::roundtrip::nasty_tree;
 use crate::sandbox::{PASSWORD, Sandbox, assert_same_bytes, describe, image, texts};
 
-const RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11";
+pub const RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11";
 
-struct Pod {
-    sandbox: Sandbox,
+/// A sandbox with a Secret, and the mover as its pod runs it.
+pub struct Pod {
+    pub sandbox: Sandbox,
 }
 
 impl Pod {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let sandbox = Sandbox::empty();
         let secret = sandbox.path("secret");
         fs::create_dir(&secret).unwrap();
@@ -55,7 +56,7 @@ impl Pod {
         command
     }
 
-    fn run(&self, volume: &Path, task: Task, run: &str, namespace: &str) -> (i32, Outcome) {
+    pub fn run(&self, volume: &Path, task: Task, run: &str, namespace: &str) -> (i32, Outcome) {
         self.outcome(&mut self.command(volume, task, run, namespace, false))
     }
 
@@ -71,21 +72,21 @@ impl Pod {
         (output.status.code().unwrap(), result.outcome)
     }
 
-    fn backup(&self, volume: &Path, mode: VolumeMode, run: &str) -> BackupSummary {
+    pub fn backup(&self, volume: &Path, mode: VolumeMode, run: &str) -> BackupSummary {
         match self.run(volume, backup(mode), run, "shop") {
             (0, Outcome::BackedUp(summary)) => summary,
             other => panic!("{other:?}"),
         }
     }
 
-    fn restore(&self, volume: &Path, mode: VolumeMode, run: &str) -> RestoreSummary {
+    pub fn restore(&self, volume: &Path, mode: VolumeMode, run: &str) -> RestoreSummary {
         match self.run(volume, restore(mode, run, &[]), "restore", "shop") {
             (0, Outcome::Restored(summary)) => summary,
             other => panic!("{other:?}"),
         }
     }
 
-    fn fails(&self, volume: &Path, task: Task, namespace: &str) -> (i32, Reason, String) {
+    pub fn fails(&self, volume: &Path, task: Task, namespace: &str) -> (i32, Reason, String) {
         match self.run(volume, task, RUN, namespace) {
             (code, Outcome::Failed { reason, message }) => {
                 assert_eq!(code, i32::from(reason.exit_code()));
