@@ -48,7 +48,7 @@ fn count<K: Queued>(context: &Context, kind: &str, runs: &[Arc<K>]) {
     let number = |all: usize| i64::try_from(all).unwrap_or(i64::MAX);
     let label = Kind { kind: kind.to_owned() };
     let working = runs.iter().filter(|run| is_working(run.as_ref())).count();
-    let waiting = runs.iter().filter(|run| is_waiting(run.as_ref()).is_some()).count();
+    let waiting = runs.iter().filter(|run| is_waiting(run.as_ref())).count();
     context.metrics.active.get_or_create(&label).set(number(working));
     context.metrics.queued.get_or_create(&label).set(number(waiting));
 }

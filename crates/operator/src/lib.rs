@@ -13,10 +13,12 @@
 //! Repositories, keys, stores: it reaches no crate that can decrypt.
 
 pub mod children;
+pub mod class_options;
 pub mod cluster;
 pub mod followers;
 pub mod gauges;
 pub mod kinds;
+pub mod lanes;
 pub mod leader;
 pub mod mover;
 pub mod names;
@@ -31,4 +33,5 @@ pub mod slots;
 pub mod status;
 pub mod sweep;
 pub mod temporary;
+pub mod velero;
 pub mod watches;

@@ -15,6 +15,8 @@ pub const RUN_NAMESPACE: &str = "longshore.dev/run-namespace";
 pub const RUN_NAME: &str = "longshore.dev/run-name";
 /// Label: what the child is for, see [`Role`].
 pub const ROLE: &str = "longshore.dev/role";
+/// Label of a mover whose number per node is limited: no two movers of one lane share a node.
+pub const LANE: &str = "longshore.dev/lane";
 /// Annotation: `kind/namespace/name` of the run, in full.
 pub const RUN: &str = "longshore.dev/run";
 /// Annotation of a keeper: until when the snapshot is kept if no PVC gets bound to it, RFC 3339.

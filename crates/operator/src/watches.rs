@@ -196,9 +196,25 @@ impl Senders {
         }
     }
 
+    /// Wakes everybody who waits for a slot.
+    fn wake_waiting(&self, runs: &Runs) {
+        for run in runs.restores.state_filter(is_waiting) {
+            let _closed = self.restores.send(ObjectRef::from_obj(run.as_ref())).is_err();
+        }
+        for run in runs.backups.state_filter(is_waiting) {
+            let _closed = self.backups.send(ObjectRef::from_obj(run.as_ref())).is_err();
+        }
+    }
+
     fn wake_keeper(&self, keeper: &VolumeSnapshotContent) {
         let _closed = self.keepers.send(ObjectRef::from_obj(keeper)).is_err();
     }
+}
+
+/// Stores of both kinds of run: the end of one kind may make room for the other.
+struct Runs {
+    backups: Store<VolumeSnapshotBackup>,
+    restores: Store<VolumeSnapshotRestore>,
 }
 
 /// Starts all watches.
@@ -209,18 +225,22 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
     let senders = Senders { backups: backup_sender, restores: restore_sender, keepers: keeper_sender };
     let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
 
+    let queue = Arc::default();
     let wake = senders.backups.clone();
-    let backups = spawn_runs(&spawner, "volumesnapshotbackups", wake, |_: &VolumeSnapshotBackup| {});
+    let backups =
+        spawn_runs(&spawner, "volumesnapshotbackups", &senders, &queue, wake, |_: &VolumeSnapshotBackup| {});
     let contents = spawn_contents(&spawner, &senders, backups.clone());
     let restores = {
-        let (wake, senders, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
-        spawn_runs(&spawner, "volumesnapshotrestores", wake, move |restore: &VolumeSnapshotRestore| {
+        let (wake, to_keepers, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
+        let also = move |restore: &VolumeSnapshotRestore| {
             // A keeper waits for the end of its run.
             let uid = restore.uid().unwrap_or_default();
             let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
-            own.for_each(|keeper| senders.wake_keeper(&keeper));
-        })
+            own.for_each(|keeper| to_keepers.wake_keeper(&keeper));
+        };
+        spawn_runs(&spawner, "volumesnapshotrestores", &senders, &queue, wake, also)
     };
+    let _already_set = queue.set(Runs { backups: backups.clone(), restores: restores.clone() });
     let snapshots = {
         let (senders, contents) = (senders.clone(), contents.clone());
         spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
@@ -259,29 +279,31 @@ pub fn keepers(contents: &Store<VolumeSnapshotContent>) -> Vec<Arc<VolumeSnapsho
     contents.state_filter(|content| has_role(&content.metadata, Role::Keeper))
 }
 
-/// A run that changed wakes itself; one that holds no slot (any more) wakes those that wait for one, and `also`.
+/// A run that changed wakes itself; one that holds no slot (any more) calls `also`, and everybody who waits for one is woken.
 fn spawn_runs<K>(
     spawner: &Spawner,
     name: &str,
+    senders: &Senders,
+    queue: &Arc<OnceLock<Runs>>,
     wake: UnboundedSender<ObjectRef<K>>,
     also: impl Fn(&K) + Send + 'static,
 ) -> Store<K>
 where
     K: Queued + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    // The watch needs the store that only its start returns.
+    // The watch needs the stores that only the starts of both kinds return.
     let own: Arc<OnceLock<Store<K>>> = Arc::default();
-    let reader = own.clone();
+    let (reader, senders, queue) = (own.clone(), senders.clone(), queue.clone());
     let store = spawner.spawn(name, Api::all(spawner.client.clone()), any(), move |object: &K| {
-        let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
-        if is_waiting(object).is_some() || is_working(object) {
+        let reference = ObjectRef::from_obj(object);
+        let is_gone = reader.get().is_some_and(|store| store.get(&reference).is_none());
+        let _closed = wake.send(reference).is_err();
+        if !is_gone && (is_waiting(object) || is_working(object)) {
             return;
         }
         also(object);
-        for other in reader.get().map(Store::state).unwrap_or_default() {
-            if is_waiting(other.as_ref()).is_some() {
-                let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
-            }
+        if let Some(runs) = queue.get() {
+            senders.wake_waiting(runs);
         }
     });
     // Set before the first event can be handled in any case that matters: a run that waits is looked at when it is first seen.

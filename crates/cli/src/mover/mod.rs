@@ -88,6 +88,7 @@ fn job(arguments: &MoverArguments, control: &Control) -> Result<Outcome, Failed>
         JobDocument::from_json(&text).map_err(|error| Failed::new(Reason::InvalidJob, chain(&error)))?;
     let span = tracing::info_span!("job", run = %document.run.uid, namespace = %document.run.namespace, name = %document.run.name);
     let _entered = span.enter();
+    credentials::note_ignored_keys(&arguments.credentials);
     match &document.task {
         Task::Backup(task) => tasks::backup(arguments, &document, task, control, started),
         Task::Restore(task) => tasks::restore(arguments, &document, task, control, started),

@@ -131,6 +131,44 @@ fn restore(mode: VolumeMode, run: &str, allowed: &[&str]) -> Task {
 }
 
 #[test]
+fn vsm_27_retain_keys_and_a_schedule_forget_nothing_and_start_nothing() {
+    const SECOND: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c12";
+    let pod = Pod::new();
+    let secret = pod.sandbox.path("secret");
+    for (key, value) in [
+        ("SnapshotScheduleCron", "* * * * *"),
+        ("SnapshotRetainPolicyHourly", "1"),
+        ("SnapshotRetainPolicyDaily", "0"),
+        ("SnapshotRetainPolicyWithin", "1s"),
+        ("restic-prune-interval", "0"),
+    ] {
+        fs::write(secret.join(key), value).unwrap();
+    }
+    let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "first").unwrap();
+    let mut command = pod.command(&source, backup(VolumeMode::Filesystem), RUN, "shop", false);
+    let log = texts(&command.output().unwrap()).1;
+    let said: Vec<&str> =
+        log.lines().filter(|line| line.contains("keys of the Secret are ignored")).collect();
+    assert_eq!(said.len(), 1, "said once: {log}");
+    assert!(
+        said[0].contains("SnapshotScheduleCron") && said[0].contains("SnapshotRetainPolicyHourly"),
+        "{log}"
+    );
+    fs::write(source.join("file"), "second").unwrap();
+    pod.backup(&source, VolumeMode::Filesystem, SECOND);
+    let points = fs::read_dir(pod.sandbox.path("repository").join("snapshots")).unwrap().count();
+    assert_eq!(points, 2, "one point a run, and none is forgotten");
+    for (run, content) in [(RUN, "first"), (SECOND, "second")] {
+        fs::create_dir(&target).unwrap();
+        pod.restore(&target, VolumeMode::Filesystem, run);
+        assert_eq!(fs::read_to_string(target.join("file")).unwrap(), content);
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
+#[test]
 fn a_filesystem_goes_out_and_comes_back_and_its_record_tells_all() {
     let pod = Pod::new();
     let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));

@@ -5,17 +5,18 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, Volume, VolumeDevice, VolumeMount,
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
+    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeDevice, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use longshore_job::{
     BLOCK_PATH, CREDENTIALS_DIR, DOCUMENT_ENV, FILESYSTEM_PATH, JobDocument, Reason,
     TERMINATION_MESSAGE_PATH, Task, VolumeMode,
 };
 
-use crate::names::{Role, RunId};
+use crate::names::{LANE, Role, RunId};
 
 /// Name of the only container of a mover's pod.
 pub const CONTAINER: &str = "mover";
@@ -41,6 +42,8 @@ pub struct MoverOptions {
     pub deadline_seconds: Option<i64>,
     /// How much it logs: error, warn, info, debug or trace.
     pub log_level: String,
+    /// Where movers are.
+    pub protected_namespaces: Vec<String>,
 }
 
 /// What a mover's pod is attached to.
@@ -54,6 +57,8 @@ pub struct MoverPod<'a> {
     pub volume_mode: VolumeMode,
     /// Secret with the repository's address and credentials.
     pub secret: &'a str,
+    /// Lane, if movers per node are limited.
+    pub lane: Option<u32>,
 }
 
 /// The Job that runs one mover.
@@ -67,6 +72,9 @@ pub fn mover_job(
     document: &JobDocument,
 ) -> Result<Job, serde_json::Error> {
     let mut metadata = run.metadata(&run.child_name(), Some(pod.namespace), Role::Temporary);
+    if let (Some(lane), Some(labels)) = (pod.lane, metadata.labels.as_mut()) {
+        labels.insert(LANE.to_owned(), lane.to_string());
+    }
     let template_metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
         labels: metadata.labels.clone(),
         annotations: metadata.annotations.clone(),
@@ -120,6 +128,7 @@ fn pod_spec(
     document: &JobDocument,
 ) -> Result<PodSpec, serde_json::Error> {
     Ok(PodSpec {
+        affinity: pod.lane.map(|lane| apart(lane, &options.protected_namespaces)),
         restart_policy: Some("Never".to_owned()),
         service_account_name: Some(options.service_account.clone()),
         automount_service_account_token: Some(false),
@@ -162,6 +171,26 @@ fn pod_spec(
         ]),
         ..PodSpec::default()
     })
+}
+
+/// No two movers of one lane share a node, whatever their namespace.
+fn apart(lane: u32, namespaces: &[String]) -> Affinity {
+    let others = PodAffinityTerm {
+        label_selector: Some(LabelSelector {
+            match_labels: Some([(LANE.to_owned(), lane.to_string())].into()),
+            match_expressions: None,
+        }),
+        namespaces: Some(namespaces.to_vec()),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..PodAffinityTerm::default()
+    };
+    Affinity {
+        pod_anti_affinity: Some(PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![others]),
+            preferred_during_scheduling_ignored_during_execution: None,
+        }),
+        ..Affinity::default()
+    }
 }
 
 fn container(

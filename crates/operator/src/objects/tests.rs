@@ -50,11 +50,18 @@ fn options() -> MoverOptions {
         service_account: "longshore-mover".into(),
         deadline_seconds: None,
         log_level: "info".into(),
+        protected_namespaces: vec!["vault".into()],
     }
 }
 
 fn pod(volume_mode: VolumeMode) -> MoverPod<'static> {
-    MoverPod { namespace: "vault", claim: "longshore-6f9619ff8b86", volume_mode, secret: "credentials" }
+    MoverPod {
+        namespace: "vault",
+        claim: "longshore-6f9619ff8b86",
+        volume_mode,
+        secret: "credentials",
+        lane: None,
+    }
 }
 
 #[test]
@@ -96,6 +103,24 @@ fn a_block_volume_is_a_device_and_no_mount() {
     let container = job.spec.unwrap().template.spec.unwrap().containers.into_iter().next().unwrap();
     assert_eq!(container.volume_devices.unwrap()[0].device_path, "/dev/longshore-volume");
     assert!(container.volume_mounts.unwrap().iter().all(|mount| mount.name != "volume"));
+}
+
+#[test]
+fn vsm_25_two_movers_of_one_lane_never_share_a_node() {
+    let mut place = pod(VolumeMode::Block);
+    place.lane = Some(1);
+    let job = mover_job(&run(), &options(), place, &backup(VolumeMode::Block)).unwrap();
+    let template = job.spec.unwrap().template;
+    let labels = template.metadata.unwrap().labels.unwrap();
+    let apart = template.spec.unwrap().affinity.unwrap().pod_anti_affinity.unwrap();
+    let term = apart.required_during_scheduling_ignored_during_execution.unwrap().remove(0);
+    let wanted = term.label_selector.unwrap().match_labels.unwrap();
+    assert!(wanted.iter().all(|(key, value)| labels.get(key) == Some(value)) && !wanted.is_empty());
+    assert_eq!(
+        (term.topology_key.as_str(), term.namespaces.unwrap()),
+        ("kubernetes.io/hostname", vec!["vault".into()])
+    );
+    assert_eq!(job.metadata.labels.unwrap()[crate::names::LANE], "1");
 }
 
 #[test]

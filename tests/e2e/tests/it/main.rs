@@ -10,6 +10,8 @@ mod database;
 mod independence;
 #[cfg(feature = "long")]
 mod many;
+mod oadp_options;
+mod oadp_replay;
 mod operator_killed;
 mod overhead;
 mod road;
