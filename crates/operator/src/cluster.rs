@@ -36,6 +36,8 @@ pub struct Context {
     pub backup_admissions: Admissions,
     /// Who was given a slot to restore.
     pub restore_admissions: Admissions,
+    /// Who was given a slot to forget.
+    pub forget_admissions: Admissions,
     /// Tasks that copy a mover's progress.
     pub followers: Followers,
     recorder: Recorder,
@@ -121,6 +123,7 @@ impl Context {
             metrics,
             backup_admissions: Admissions::default(),
             restore_admissions: Admissions::default(),
+            forget_admissions: Admissions::default(),
             followers: Followers::default(),
             recorder,
         })

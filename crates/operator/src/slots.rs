@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use longshore_api::{BatchingStatus, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
+use longshore_api::{BatchingStatus, ForgetRequest, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
 
 use crate::status::RunStatus;
 
@@ -24,6 +24,20 @@ impl Queued for VolumeSnapshotBackup {
 impl Queued for VolumeSnapshotRestore {
     fn place(&self) -> (Phase, Option<BatchingStatus>) {
         self.status.as_ref().map_or((Phase::New, None), |status| (status.phase(), status.batching()))
+    }
+}
+
+impl Queued for ForgetRequest {
+    /// One that pauses after a failed attempt has no place: it must not stand in the way of others.
+    fn place(&self) -> (Phase, Option<BatchingStatus>) {
+        let Some(status) = &self.status else { return (Phase::New, None) };
+        let pauses = status.next_attempt_time.as_ref().is_some_and(|time| time.0 > crate::runner::now());
+        let batching = match status.attempting {
+            Some(true) => Some(BatchingStatus::Processing),
+            _ if pauses => None,
+            _ => Some(BatchingStatus::Queued),
+        };
+        (Phase::parse(status.phase.as_deref()), batching)
     }
 }
 

@@ -111,8 +111,7 @@ async fn carry_out(
         Step::CreateJob => {
             let pod = MoverPod {
                 namespace,
-                claim: &name,
-                volume_mode: mode(&source.volume_mode),
+                volume: Some((&name, mode(&source.volume_mode))),
                 secret: secret_name(backup),
             };
             let document = document(observed);

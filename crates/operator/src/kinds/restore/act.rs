@@ -135,8 +135,7 @@ async fn expose(
                 restore.spec.restic_secret_ref.as_ref().and_then(|reference| reference.name.as_deref());
             let pod = MoverPod {
                 namespace,
-                claim: &name,
-                volume_mode,
+                volume: Some((&name, volume_mode)),
                 secret: secret.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_SECRET),
             };
             let document = JobDocument {
