@@ -135,7 +135,8 @@ impl Context {
         if !is_waiting(run) {
             return is_working(run);
         }
-        let all = queue(&self.stores.backups.state(), &self.stores.restores.state());
+        let stores = &self.stores;
+        let all = queue(&stores.backups.state(), &stores.restores.state(), &stores.forgets.state());
         self.admissions.admit(&run.uid().unwrap_or_default(), all, &self.options.slots())
     }
 

@@ -30,6 +30,9 @@ pub struct Options {
     /// ServiceAccount of movers, in each protected namespace; it needs no rights.
     #[arg(long, default_value = "longshore-mover")]
     pub mover_service_account: String,
+    /// ServiceAccount of maintenance and of what forgets restore points, where stores know identities of pods; that of movers if absent.
+    #[arg(long)]
+    pub maintenance_service_account: Option<String>,
     /// Longest time for a run's mover, attempts included, for example 12h; unlimited if absent.
     #[arg(long, value_parser = duration)]
     pub mover_deadline: Option<SignedDuration>,
@@ -45,6 +48,12 @@ pub struct Options {
     /// Movers of all runs at once on one node; unlimited if absent.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub concurrent_per_node: Option<u32>,
+    /// Restore points being forgotten at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrent_forgets: u32,
+    /// How long a completed ForgetRequest stays.
+    #[arg(long, default_value = "168h", value_parser = duration)]
+    pub forget_ttl: SignedDuration,
     /// Lets a namespace restore another's points: SOURCE=TARGET. May be repeated.
     #[arg(long, value_name = "SOURCE=TARGET", value_parser = allowance)]
     pub allow_restore: Vec<(String, String)>,
@@ -136,6 +145,11 @@ impl Options {
             image_pull_policy: self.image_pull_policy.clone(),
             memory: self.mover_memory.clone(),
             service_account: self.mover_service_account.clone(),
+            maintenance_service_account: self
+                .maintenance_service_account
+                .clone()
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| self.mover_service_account.clone()),
             deadline_seconds: self.mover_deadline.map(|deadline| deadline.as_secs()),
             log_level: self.log_level.clone(),
             protected_namespaces: self.protected_namespaces.clone(),
@@ -147,6 +161,7 @@ impl Options {
         SlotLimits {
             backups: self.concurrent_backups,
             restores: self.concurrent_restores,
+            forgets: self.concurrent_forgets,
             per_repository: self.concurrent_per_repository,
         }
     }
@@ -187,6 +202,8 @@ mod tests {
         assert_eq!(options.allowed_sources("shop-copy"), ["shop", "x"]);
         assert!(options.allowed_sources("shop").is_empty());
         assert_eq!(options.mover().memory, "1Gi");
+        assert_eq!(options.mover().maintenance_service_account, "longshore-mover");
+        assert_eq!(options.forget_ttl, SignedDuration::from_hours(7 * 24));
         assert_eq!(options.limits().prepare, SignedDuration::from_mins(90));
         for wrong in
             ["--mover-memory=lots", "--secret-timeout=0s", "--allow-restore=shop", "--concurrent-backups=0"]

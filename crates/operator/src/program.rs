@@ -98,12 +98,17 @@ async fn lead(
     let backups = Controller { kind: "backup", store: stores.backups.clone(), woken: wakes.backups };
     let restores = Controller { kind: "restore", store: stores.restores.clone(), woken: wakes.restores };
     let keepers = Controller { kind: "keeper", store: stores.contents.clone(), woken: wakes.keepers };
+    let repositories =
+        Controller { kind: "repository", store: stores.repositories.clone(), woken: wakes.repositories };
+    let forgets = Controller { kind: "forget", store: stores.forgets.clone(), woken: wakes.forgets };
     let all = async {
         tokio::join!(
             crate::gauges::keep_true(context.clone(), shutdown.clone()),
             runner::run(backups, context.clone(), shutdown.clone(), kinds::backup::reconcile),
             runner::run(restores, context.clone(), shutdown.clone(), kinds::restore::reconcile),
             runner::run(keepers, context.clone(), shutdown.clone(), kinds::keeper::reconcile),
+            runner::run(repositories, context.clone(), shutdown.clone(), kinds::repository::reconcile),
+            runner::run(forgets, context.clone(), shutdown.clone(), kinds::forget::reconcile),
         );
     };
     let late = async {

@@ -40,7 +40,7 @@ macro_rules! reasons {
 reasons! {
     VolumeSnapshotContentNotNamed => ("The backup names no VolumeSnapshotContent.", "spec.volumeSnapshotContent.name is empty.", "Name the content that the VolumeSnapshot is bound to."),
     ProtectedNamespaceNotNamed => ("The run names no protected namespace.", "spec.protectedNamespace is empty.", "Name the namespace that holds the repository's Secret."),
-    RepositoryReferenceMissing => ("The restore names no restore point.", "spec.volumeSnapshotMoverBackupRef.resticrepository is empty.", "Copy status.resticrepository of the backup, or make a reference from `longshore snapshots`."),
+    RepositoryReferenceMissing => ("The run names no restore point.", "spec.volumeSnapshotMoverBackupRef.resticrepository of a restore, or spec.reference of a ForgetRequest, is empty.", "Copy status.resticrepository of the backup, or make a reference from `longshore snapshots`."),
     SourceSizeInvalid => ("The restore does not say how large the volume is.", "spec.volumeSnapshotMoverBackupRef.sourcePVCData.size is empty or no quantity.", "Copy status.sourcePVCData of the backup."),
     TargetPVCInvalid => ("The PVC that the restore shall make is not described well.", "spec.targetPVC lacks a name, or its size is no quantity.", "Mend the field that the message names."),
     SnapshotTTLInvalid => ("The time for which the restored snapshot is kept cannot be read.", "spec.snapshotTTL is no duration above zero.", "Write a duration such as 24h."),
@@ -53,7 +53,7 @@ reasons! {
     StorageClassNotFound => ("The StorageClass of the volume does not exist.", "A copy of the volume cannot be made without its class.", "Create the StorageClass, or name another."),
     StorageClassOptionsInvalid => ("The ConfigMap with options for the volume's StorageClass says what cannot be.", "A key of the ConfigMap `<class>-config` in the protected namespace has an impossible value.", "Mend the key that the message names, and start the run again."),
     VolumeSnapshotClassNotFound => ("No VolumeSnapshotClass fits.", "The named class does not exist, or the volume's driver has none or several.", "Create a VolumeSnapshotClass for the driver, or name one."),
-    RepositoryReferenceInvalid => ("The reference of the restore point cannot be read.", "The text is not one that a backup's status holds.", "Copy status.resticrepository of the backup, or make a reference from `longshore snapshots`."),
+    RepositoryReferenceInvalid => ("The reference of the restore point cannot be read.", "The text is not one that a backup's status holds, or a ForgetRequest's names no single run.", "Copy status.resticrepository of the backup, or make a reference from `longshore snapshots`."),
     OldResticRepository => ("The reference names a restic repository of an older data mover.", "Longshore reads its own repositories only.", "Restore it with `restic restore latest --host volsync --path /data` into a new volume, and back that up again."),
     TargetPVCExists => ("A PVC with the target's name exists and was not made by this run.", "A PVC that others made is never touched.", "Choose another name, or delete the PVC."),
     NameTaken => ("An object with the name of a temporary object exists and is not of this run.", "Somebody made it, or two runs share the beginning of their UID.", "Delete the object that the message names, or create the run again."),
@@ -78,6 +78,8 @@ reasons! {
     NamespaceNotAllowed => ("The requesting namespace may not restore this point.", "A namespace gets its own points, or what an administrator allowed.", "Restore in the point's namespace, or let an administrator add --allow-restore source=target."),
     CleanupDelayed => ("Temporary objects are still there although they were deleted.", "The storage or a finalizer holds them.", "Look at the objects that the message names; the operator goes on deleting."),
     RestoreSizeMismatch => ("The restored snapshot asks for a larger volume than the source had.", "The storage rounds sizes differently now.", "Restore with spec.targetPVC, which asks for enough."),
+    RepositoryNotConfigured => ("No Repository, or more than one, says where the restore point is or belongs.", "No Repository of the namespace is named so or lists the storage location, several list it, or it names no Secret.", "Create or mend the Repository that the message names; what waits for it goes on by itself."),
+    ScheduleInvalid => ("The schedule of a Repository's maintenance cannot be read.", "spec.maintenance.schedule is no cron expression of five fields, or one that never comes.", "Write an expression such as `17 3 * * *`."),
     TargetNotBound => ("The application's PVC does not get bound.", "The storage cannot make a volume of the snapshot.", "Look at the events of the PVC; the message has the last one."),
 }
 

@@ -76,6 +76,8 @@ pub fn tell_result(mover: &MoverState) {
     match mover {
         MoverState::Succeeded(Outcome::BackedUp(result)) => tracing::info!(?result, "the mover is done"),
         MoverState::Succeeded(Outcome::Restored(result)) => tracing::info!(?result, "the mover is done"),
+        MoverState::Succeeded(Outcome::Forgotten(result)) => tracing::info!(?result, "the mover is done"),
+        MoverState::Succeeded(Outcome::Maintained(result)) => tracing::info!(?result, "the mover is done"),
         _ => {}
     }
 }
@@ -147,7 +149,7 @@ fn count<S: RunStatus>(ended: &Ended<'_>, old: &S, new: &S) {
 
 /// A controller: what it is called, what it looks at, and what wakes it.
 pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static> {
-    /// `backup`, `restore` or `keeper`.
+    /// `backup`, `restore`, `keeper`, `repository` or `forget`.
     pub kind: &'static str,
     /// Its objects.
     pub store: Store<K>,

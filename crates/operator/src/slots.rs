@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use longshore_api::{BatchingStatus, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
+use longshore_api::{BatchingStatus, ForgetRequest, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
 
 use crate::names::RunKind;
 use crate::runner::secret_name;
@@ -22,7 +22,9 @@ pub struct SlotLimits {
     pub backups: u32,
     /// Restores.
     pub restores: u32,
-    /// Runs of both kinds on one repository; `None` for as many as the others allow.
+    /// Restore points being forgotten.
+    pub forgets: u32,
+    /// Backups and restores together on one repository; `None` for as many as the others allow.
     pub per_repository: Option<u32>,
 }
 
@@ -61,6 +63,27 @@ impl Queued for VolumeSnapshotRestore {
     fn repository(&self) -> (String, String) {
         let namespace = self.spec.protected_namespace.clone().unwrap_or_default();
         (namespace, secret_name(self.spec.restic_secret_ref.as_ref()).to_owned())
+    }
+}
+
+impl Queued for ForgetRequest {
+    const KIND: RunKind = RunKind::Forget;
+
+    /// One that pauses after a failed attempt has no place: it must not stand in the way of others.
+    fn place(&self) -> (Phase, Option<BatchingStatus>) {
+        let Some(status) = &self.status else { return (Phase::New, None) };
+        let pauses = status.next_attempt_time.as_ref().is_some_and(|time| time.0 > crate::runner::now());
+        let batching = match status.attempting {
+            Some(true) => Some(BatchingStatus::Processing),
+            _ if pauses => None,
+            _ => Some(BatchingStatus::Queued),
+        };
+        (Phase::parse(status.phase.as_deref()), batching)
+    }
+
+    fn repository(&self) -> (String, String) {
+        // No volume moves: the limit of a repository is not for it.
+        (self.namespace().unwrap_or_default(), String::new())
     }
 }
 
@@ -116,9 +139,14 @@ pub fn entry<K: Queued>(run: &K) -> Option<Entry> {
 }
 
 /// Everybody who works or waits.
-pub fn queue(backups: &[Arc<VolumeSnapshotBackup>], restores: &[Arc<VolumeSnapshotRestore>]) -> Vec<Entry> {
+pub fn queue(
+    backups: &[Arc<VolumeSnapshotBackup>],
+    restores: &[Arc<VolumeSnapshotRestore>],
+    forgets: &[Arc<ForgetRequest>],
+) -> Vec<Entry> {
     let restores = restores.iter().filter_map(|run| entry(run.as_ref()));
-    backups.iter().filter_map(|run| entry(run.as_ref())).chain(restores).collect()
+    let forgets = forgets.iter().filter_map(|run| entry(run.as_ref()));
+    backups.iter().filter_map(|run| entry(run.as_ref())).chain(restores).chain(forgets).collect()
 }
 
 /// What is taken.
@@ -140,10 +168,14 @@ impl<'a> Taken<'a> {
         let limit = match entry.kind {
             RunKind::Backup => limits.backups,
             RunKind::Restore => limits.restores,
+            RunKind::Forget => limits.forgets,
+            // A repository is maintained when it is time, and once at a time.
+            RunKind::Maintenance => u32::MAX,
         };
+        let moves = matches!(entry.kind, RunKind::Backup | RunKind::Restore);
         let of_repository = self.repositories.get(&entry.repository).copied().unwrap_or(0);
         self.kinds.get(&entry.kind).copied().unwrap_or(0) < limit
-            && limits.per_repository.is_none_or(|limit| of_repository < limit)
+            && (!moves || limits.per_repository.is_none_or(|limit| of_repository < limit))
     }
 
     fn of_namespace(&self, entry: &Entry) -> u32 {
@@ -156,7 +188,7 @@ pub fn plan<'a>(queue: &'a [Entry], limits: &SlotLimits) -> Vec<&'a Entry> {
     let mut taken = Taken::default();
     queue.iter().filter(|entry| entry.working).for_each(|entry| taken.take(entry));
     let mut begin = Vec::new();
-    for kind in [RunKind::Restore, RunKind::Backup] {
+    for kind in [RunKind::Restore, RunKind::Backup, RunKind::Forget] {
         let mut waiting: Vec<&Entry> =
             queue.iter().filter(|entry| !entry.working && entry.kind == kind).collect();
         while let Some(place) =

@@ -15,7 +15,10 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore};
+use longshore_api::{
+    ForgetRequest, OWN_GROUP, Repository, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent,
+    VolumeSnapshotRestore,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -47,6 +50,10 @@ pub struct Stores {
     pub snapshots: Store<VolumeSnapshot>,
     /// PVCs, everybody's.
     pub claims: Store<PersistentVolumeClaim>,
+    /// Repositories, those outside protected namespaces too.
+    pub repositories: Store<Repository>,
+    /// Requests to forget restore points, likewise.
+    pub forgets: Store<ForgetRequest>,
     /// By protected namespace.
     pub protected: BTreeMap<String, ProtectedStores>,
     health: WatchHealth,
@@ -60,6 +67,10 @@ pub struct Wakes {
     pub restores: UnboundedReceiver<ObjectRef<VolumeSnapshotRestore>>,
     /// Keepers to look at.
     pub keepers: UnboundedReceiver<ObjectRef<VolumeSnapshotContent>>,
+    /// Repositories to look at.
+    pub repositories: UnboundedReceiver<ObjectRef<Repository>>,
+    /// Requests to forget to look at.
+    pub forgets: UnboundedReceiver<ObjectRef<ForgetRequest>>,
 }
 
 /// Which watches have not begun, or were cut off, and why.
@@ -104,6 +115,13 @@ impl Stores {
     pub fn is_complete(&self, protected_namespace: &str) -> bool {
         let of_other = |name: &str| name.split_once('/').is_some_and(|(one, _)| one != protected_namespace);
         self.health.first(|name, state| !of_other(name) && *state == WatchState::Starting).is_none()
+    }
+
+    /// Whether the watches of our own kinds have delivered all that exists. Backups and restores do not wait for them: in a cluster whose
+    /// definitions are those of an older release they never begin.
+    pub fn own_kinds_are_complete(&self) -> bool {
+        let is_own = |name: &str| name.split_once('/').is_some_and(|(group, _)| group == OWN_GROUP);
+        self.health.first(|name, state| is_own(name) && *state == WatchState::Starting).is_none()
     }
 
     /// Whether every watch, of every namespace, is past its start.
@@ -183,6 +201,8 @@ struct Senders {
     backups: UnboundedSender<ObjectRef<VolumeSnapshotBackup>>,
     restores: UnboundedSender<ObjectRef<VolumeSnapshotRestore>>,
     keepers: UnboundedSender<ObjectRef<VolumeSnapshotContent>>,
+    repositories: UnboundedSender<ObjectRef<Repository>>,
+    forgets: UnboundedSender<ObjectRef<ForgetRequest>>,
 }
 
 impl Senders {
@@ -192,6 +212,10 @@ impl Senders {
             let _closed = match kind {
                 RunKind::Backup => self.backups.send(ObjectRef::new(name).within(namespace)).is_err(),
                 RunKind::Restore => self.restores.send(ObjectRef::new(name).within(namespace)).is_err(),
+                RunKind::Forget => self.forgets.send(ObjectRef::new(name).within(namespace)).is_err(),
+                RunKind::Maintenance => {
+                    self.repositories.send(ObjectRef::new(name).within(namespace)).is_err()
+                }
             };
         }
     }
@@ -222,7 +246,15 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
     let (backup_sender, backups_woken) = unbounded_channel();
     let (restore_sender, restores_woken) = unbounded_channel();
     let (keeper_sender, keepers_woken) = unbounded_channel();
-    let senders = Senders { backups: backup_sender, restores: restore_sender, keepers: keeper_sender };
+    let (repository_sender, repositories_woken) = unbounded_channel();
+    let (forget_sender, forgets_woken) = unbounded_channel();
+    let senders = Senders {
+        backups: backup_sender,
+        restores: restore_sender,
+        keepers: keeper_sender,
+        repositories: repository_sender,
+        forgets: forget_sender,
+    };
     let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
 
     let queue = Arc::default();
@@ -265,9 +297,37 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         .into_iter()
         .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name, &claims)))
         .collect();
+    let (repositories, forgets) = spawn_own_kinds(&spawner, &senders);
+    let health = spawner.health.clone();
     let stores =
-        Stores { backups, restores, contents, snapshots, claims, protected, health: spawner.health.clone() };
-    (stores, Wakes { backups: backups_woken, restores: restores_woken, keepers: keepers_woken })
+        Stores { backups, restores, contents, snapshots, claims, repositories, forgets, protected, health };
+    let wakes = Wakes {
+        backups: backups_woken,
+        restores: restores_woken,
+        keepers: keepers_woken,
+        repositories: repositories_woken,
+        forgets: forgets_woken,
+    };
+    (stores, wakes)
+}
+
+/// Repositories and requests to forget. The group before the slash keeps [`Stores::is_complete`] from waiting for them. A Repository that changed
+/// wakes the requests of its namespace that wait for one.
+fn spawn_own_kinds(spawner: &Spawner, senders: &Senders) -> (Store<Repository>, Store<ForgetRequest>) {
+    let name = |kind: &str| format!("{OWN_GROUP}/{kind}");
+    let forgets =
+        spawn_runs(spawner, &name("forgetrequests"), senders.forgets.clone(), |_: &ForgetRequest| {});
+    let (senders, waiting) = (senders.clone(), forgets.clone());
+    let api = Api::all(spawner.client.clone());
+    let repositories = spawner.spawn(&name("repositories"), api, any(), move |object: &Repository| {
+        let _closed = senders.repositories.send(ObjectRef::from_obj(object)).is_err();
+        for request in waiting.state_filter(|request| {
+            request.namespace() == object.namespace() && crate::kinds::forget::waits_for_repository(request)
+        }) {
+            let _closed = senders.forgets.send(ObjectRef::from_obj(request.as_ref())).is_err();
+        }
+    });
+    (repositories, forgets)
 }
 
 fn any() -> watcher::Config {

@@ -58,6 +58,10 @@ kinds! {
     BACKUP = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotBackup", "volumesnapshotbackups");
     /// Restore run
     RESTORE = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotRestore", "volumesnapshotrestores");
+    /// Where restore points live
+    REPOSITORY = ("longshore.dev", "v1alpha1", "Repository", "repositories");
+    /// The wish that a restore point be deleted
+    FORGET_REQUEST = ("longshore.dev", "v1alpha1", "ForgetRequest", "forgetrequests");
 }
 
 impl Kind {

@@ -1,7 +1,8 @@
 //! Objects as they are sent.
 
 use longshore_job::{
-    BackupTask, CONTRACT_VERSION, JobDocument, RestoreTask, RunIdentity, SourceVolume, Task, VolumeMode,
+    BackupTask, CONTRACT_VERSION, ForgetTask, JobDocument, RestoreTask, RunIdentity, SourceVolume, Task,
+    VolumeMode,
 };
 
 use super::*;
@@ -48,6 +49,7 @@ fn options() -> MoverOptions {
         image_pull_policy: "IfNotPresent".into(),
         memory: "512Mi".into(),
         service_account: "longshore-mover".into(),
+        maintenance_service_account: "longshore-maintenance".into(),
         deadline_seconds: None,
         log_level: "info".into(),
         protected_namespaces: vec!["vault".into()],
@@ -57,8 +59,7 @@ fn options() -> MoverOptions {
 fn pod(volume_mode: VolumeMode) -> MoverPod<'static> {
     MoverPod {
         namespace: "vault",
-        claim: "longshore-6f9619ff8b86",
-        volume_mode,
+        volume: Some(("longshore-6f9619ff8b86", volume_mode)),
         secret: "credentials",
         lane: None,
     }
@@ -121,6 +122,26 @@ fn vsm_25_two_movers_of_one_lane_never_share_a_node() {
         ("kubernetes.io/hostname", vec!["vault".into()])
     );
     assert_eq!(job.metadata.labels.unwrap()[crate::names::LANE], "1");
+}
+
+#[test]
+fn a_pod_without_a_volume_is_nobodys_and_fits_pod_security_restricted() {
+    let reference = "longshore://c/shop/data/run?mode=Block".parse().unwrap();
+    let document = document(Task::Forget(Box::new(ForgetTask { reference })));
+    let pod = MoverPod { volume: None, ..pod(VolumeMode::Block) };
+    let spec = mover_job(&run(), &options(), pod, &document).unwrap().spec.unwrap().template.spec.unwrap();
+    assert_eq!(spec.service_account_name.as_deref(), Some("longshore-maintenance"));
+    let volumes: Vec<String> = spec.volumes.unwrap().into_iter().map(|volume| volume.name).collect();
+    assert_eq!(volumes, ["credentials", "temporary"]);
+    assert_eq!(spec.security_context.unwrap().fs_group, Some(65_532));
+    let container = spec.containers.into_iter().next().unwrap();
+    assert!(container.volume_devices.is_none());
+    assert!(container.volume_mounts.unwrap().iter().all(|mount| mount.name != "volume"));
+    let context = container.security_context.unwrap();
+    assert_eq!((context.run_as_user, context.run_as_non_root), (Some(65_532), Some(true)));
+    assert_eq!(context.allow_privilege_escalation, Some(false));
+    let capabilities = context.capabilities.unwrap();
+    assert_eq!((capabilities.drop.unwrap(), capabilities.add), (vec!["ALL".to_owned()], None));
 }
 
 #[test]

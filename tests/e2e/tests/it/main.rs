@@ -7,6 +7,7 @@ mod bad_restores;
 mod bucket;
 mod copies;
 mod database;
+mod forget;
 mod independence;
 #[cfg(feature = "long")]
 mod many;

@@ -116,8 +116,7 @@ async fn carry_out(
         Step::CreateJob => {
             let pod = MoverPod {
                 namespace,
-                claim: &name,
-                volume_mode: mode(&source.volume_mode),
+                volume: Some((&name, mode(&source.volume_mode))),
                 secret: secret_name(backup.spec.restic_secret_ref.as_ref()),
                 lane: lanes::lane(context, &run.uid),
             };

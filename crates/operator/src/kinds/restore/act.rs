@@ -135,8 +135,7 @@ async fn expose(
         Step::CreateJob => {
             let pod = MoverPod {
                 namespace,
-                claim: &name,
-                volume_mode,
+                volume: Some((&name, volume_mode)),
                 secret: secret_name(restore.spec.restic_secret_ref.as_ref()),
                 lane: lanes::lane(context, &run.uid),
             };
