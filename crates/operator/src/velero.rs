@@ -10,14 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use kube::Api;
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, ResourceExt};
 use longshore_api::Phase;
 
 use crate::cluster::{Context, chain};
 use crate::names::RunKind;
 use crate::reason::{OperatorReason, Trouble};
+use crate::slots::Queued;
 use crate::status::{Decision, RunStatus, set_condition};
 
 /// Condition: the Velero object that asked for the run was seen at work.
@@ -80,14 +81,17 @@ fn read(name: &str, phase: &str, deleting: bool) -> Requester {
     }
 }
 
-/// Asks for the Velero object that asked for `run`, if its label names one.
-pub async fn requester<K: ResourceExt>(
+/// Asks for the Velero object that asked for `run`, if its label names one, and it is not too late for the answer to matter.
+pub async fn requester<K: Queued>(
     context: &Context,
     run: &K,
-    run_kind: RunKind,
     protected_namespace: &str,
+    unfinished: bool,
 ) -> Requester {
-    let (kind, plural, label) = kind(run_kind);
+    if !unfinished || !matches!(run.place().0, Phase::New | Phase::InProgress) {
+        return Requester::Unknown;
+    }
+    let (kind, plural, label) = kind(K::KIND);
     let Some(name) = run.labels().get(label).filter(|name| !name.is_empty()) else {
         return Requester::Unknown;
     };

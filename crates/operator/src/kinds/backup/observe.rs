@@ -20,7 +20,7 @@ use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::RunStatus;
 use crate::temporary::{Temporary, named};
-use crate::velero::{self, Requester};
+use crate::velero;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {
@@ -55,12 +55,8 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     } else {
         Source::Unknown
     };
-    let unfinished = !deleting && finalizer && matches!(phase, Phase::New | Phase::InProgress);
-    let requester = if protected && unfinished {
-        velero::requester(context, backup, run.kind, &namespace).await
-    } else {
-        Requester::Unknown
-    };
+    let unfinished = !deleting && finalizer && protected;
+    let requester = velero::requester(context, backup, &namespace, unfinished).await;
     let stores = &context.stores;
     let name = run.child_name();
     let claim = named(&stores.claims, Some(&namespace), &name);

@@ -21,7 +21,7 @@ use crate::quantity::parse_bytes;
 use crate::reason::{OperatorReason, Reason, Trouble};
 use crate::status::RunStatus;
 use crate::temporary::{Temporary, named};
-use crate::velero::{self, Requester};
+use crate::velero;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {
@@ -70,31 +70,20 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let name = run.child_name();
     let snapshot = snapshot_child(named(&stores.snapshots, Some(&namespace), &name).as_deref(), &run.uid);
     let unfinished = !deleting && finalizer && stores.protected.contains_key(&namespace);
-    let (class_options, class_trouble) = if unfinished && makes_volumes(restore, &status, &found.temporary) {
-        choose_class(context, &namespace, asked.as_mut()).await?
-    } else {
-        (ClassOptions::default(), None)
-    };
-    let requester = if unfinished && matches!(status.phase(), Phase::New | Phase::InProgress) {
-        velero::requester(context, restore, run.kind, &namespace).await
-    } else {
-        Requester::Unknown
-    };
-    let mut snapshot_class = None;
+    let to_choose =
+        asked.as_mut().filter(|_| unfinished && makes_volumes(restore, &status, &found.temporary));
+    let (class_options, class_trouble) = choose_class(context, &namespace, to_choose).await?;
     let mover_gone = found.temporary.jobs.is_empty() && found.temporary.pods.is_empty();
     let unaccepted = matches!(status.phase(), Phase::New | Phase::InProgress) && status.batching().is_none();
     let takes_snapshot = status.snapshot_id.is_some() && snapshot == Child::Absent && mover_gone;
-    if let (Some(asked), false, true) = (
-        &asked,
-        deleting,
-        (unaccepted && finalizer) || (takes_snapshot && status.phase() == Phase::InProgress),
-    ) {
+    let due = (unaccepted && finalizer) || (takes_snapshot && status.phase() == Phase::InProgress);
+    let mut snapshot_class = None;
+    if let Some(asked) = asked.as_ref().filter(|_| due && !deleting) {
         match resolve(context, asked, &run).await? {
             Ok(class) => snapshot_class = Some(class),
             Err(trouble) => request = wait_or_refuse(trouble),
         }
     }
-    let mover = mover_state(context, &namespace, &found.temporary).await;
     let claim = named(&stores.claims, Some(&namespace), &name);
     let warning =
         claim_warning(claim.as_ref().and_then(|claim| claim.uid()).as_deref(), &found.temporary.warnings);
@@ -103,11 +92,11 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         deleting,
         finalizer,
         request,
-        requester,
+        requester: velero::requester(context, restore, &namespace, unfinished).await,
         has_slot: !deleting && context.has_slot(restore),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
-        mover,
+        mover: mover_state(context, &namespace, &found.temporary).await,
         mover_gone,
         snapshot,
         result: found.result.as_deref().map(|content| describe(content, &run)),
