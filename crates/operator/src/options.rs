@@ -216,7 +216,7 @@ mod tests {
     fn vsm_25_what_oadp_starts_without_arguments_is_understood() {
         let bare = Options::parse_from(["longshore-operator"]);
         assert!(bare.protected_namespaces.is_empty() && bare.image.is_none());
-        assert_eq!(bare.slots(), SlotLimits { backups: 10, restores: 10, per_repository: None });
+        assert_eq!(bare.slots(), SlotLimits { backups: 10, restores: 10, forgets: 4, per_repository: None });
         let flags = [
             "longshore-operator",
             "--metrics-bind-address",

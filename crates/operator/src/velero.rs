@@ -63,10 +63,12 @@ impl Memory {
     }
 }
 
-fn kind(run: RunKind) -> (&'static str, &'static str, &'static str) {
+/// Kind, plural and label of the Velero object that asks for runs of a kind, if any does.
+fn kind(run: RunKind) -> Option<(&'static str, &'static str, &'static str)> {
     match run {
-        RunKind::Backup => ("Backup", "backups", "velero.io/backup-name"),
-        RunKind::Restore => ("Restore", "restores", "velero.io/restore-name"),
+        RunKind::Backup => Some(("Backup", "backups", "velero.io/backup-name")),
+        RunKind::Restore => Some(("Restore", "restores", "velero.io/restore-name")),
+        RunKind::Forget | RunKind::Maintenance => None,
     }
 }
 

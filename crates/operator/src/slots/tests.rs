@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: SlotLimits = SlotLimits { backups: 2, restores: 2, per_repository: None };
+const LIMITS: SlotLimits = SlotLimits { backups: 2, restores: 2, forgets: 1, per_repository: None };
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -52,7 +52,7 @@ fn only_status_decides_who_works_and_who_waits() {
         Arc::new(gone),
         Arc::new(ending),
     ];
-    let queue = queue(&all, &[]);
+    let queue = queue(&all, &[], &[]);
     let seen: Vec<_> = queue.iter().map(|entry| (entry.uid.as_str(), entry.working)).collect();
     assert_eq!(seen, [("b", false), ("ending", true)], "a run that is being deleted works until it is gone");
     assert_eq!(queue[0].repository.1, "restic-secret", "the Secret that naming none means");
@@ -196,13 +196,14 @@ impl World {
 }
 
 fn limits() -> impl Strategy<Value = SlotLimits> {
-    (1..5_u32, 1..5_u32, proptest::option::of(1..4_u32))
-        .prop_map(|(backups, restores, per_repository)| SlotLimits { backups, restores, per_repository })
+    (1..5_u32, 1..5_u32, proptest::option::of(1..4_u32)).prop_map(|(backups, restores, per_repository)| {
+        SlotLimits { backups, restores, forgets: 1, per_repository }
+    })
 }
 
 #[test]
 fn vsm_25_a_hundred_backups_run_twelve_at_a_time_through_restarts() {
-    let mut world = World::new(SlotLimits { backups: 12, restores: 1, per_repository: None });
+    let mut world = World::new(SlotLimits { backups: 12, restores: 1, forgets: 1, per_repository: None });
     for number in 0..100 {
         world.apply(&Event::Arrive { restore: false, namespace: number % 4, repository: number % 3 });
     }
