@@ -93,7 +93,7 @@ pub async fn requester<K: Queued>(
     if !unfinished || !matches!(run.place().0, Phase::New | Phase::InProgress) {
         return Requester::Unknown;
     }
-    let (kind, plural, label) = kind(K::KIND);
+    let Some((kind, plural, label)) = kind(K::KIND) else { return Requester::Unknown };
     let Some(name) = run.labels().get(label).filter(|name| !name.is_empty()) else {
         return Requester::Unknown;
     };

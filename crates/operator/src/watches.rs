@@ -228,6 +228,9 @@ impl Senders {
         for run in runs.backups.state_filter(is_waiting) {
             let _closed = self.backups.send(ObjectRef::from_obj(run.as_ref())).is_err();
         }
+        for run in runs.forgets.state_filter(is_waiting) {
+            let _closed = self.forgets.send(ObjectRef::from_obj(run.as_ref())).is_err();
+        }
     }
 
     fn wake_keeper(&self, keeper: &VolumeSnapshotContent) {
@@ -235,10 +238,11 @@ impl Senders {
     }
 }
 
-/// Stores of both kinds of run: the end of one kind may make room for the other.
+/// Stores of all kinds that queue: the end of one kind may make room for another.
 struct Runs {
     backups: Store<VolumeSnapshotBackup>,
     restores: Store<VolumeSnapshotRestore>,
+    forgets: Store<ForgetRequest>,
 }
 
 /// Starts all watches.
@@ -272,7 +276,9 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         };
         spawn_runs(&spawner, "volumesnapshotrestores", &senders, &queue, wake, also)
     };
-    let _already_set = queue.set(Runs { backups: backups.clone(), restores: restores.clone() });
+    let (repositories, forgets) = spawn_own_kinds(&spawner, &senders, &queue);
+    let runs = Runs { backups: backups.clone(), restores: restores.clone(), forgets: forgets.clone() };
+    let _already_set = queue.set(runs);
     let snapshots = {
         let (senders, contents) = (senders.clone(), contents.clone());
         spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
@@ -297,7 +303,6 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         .into_iter()
         .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name, &claims)))
         .collect();
-    let (repositories, forgets) = spawn_own_kinds(&spawner, &senders);
     let health = spawner.health.clone();
     let stores =
         Stores { backups, restores, contents, snapshots, claims, repositories, forgets, protected, health };
@@ -313,10 +318,14 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
 
 /// Repositories and requests to forget. The group before the slash keeps [`Stores::is_complete`] from waiting for them. A Repository that changed
 /// wakes the requests of its namespace that wait for one.
-fn spawn_own_kinds(spawner: &Spawner, senders: &Senders) -> (Store<Repository>, Store<ForgetRequest>) {
+fn spawn_own_kinds(
+    spawner: &Spawner,
+    senders: &Senders,
+    queue: &Arc<OnceLock<Runs>>,
+) -> (Store<Repository>, Store<ForgetRequest>) {
     let name = |kind: &str| format!("{OWN_GROUP}/{kind}");
-    let forgets =
-        spawn_runs(spawner, &name("forgetrequests"), senders.forgets.clone(), |_: &ForgetRequest| {});
+    let wake = senders.forgets.clone();
+    let forgets = spawn_runs(spawner, &name("forgetrequests"), senders, queue, wake, |_: &ForgetRequest| {});
     let (senders, waiting) = (senders.clone(), forgets.clone());
     let api = Api::all(spawner.client.clone());
     let repositories = spawner.spawn(&name("repositories"), api, any(), move |object: &Repository| {
@@ -351,7 +360,7 @@ fn spawn_runs<K>(
 where
     K: Queued + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    // The watch needs the stores that only the starts of both kinds return.
+    // The watch needs the stores that only the starts of all kinds return.
     let own: Arc<OnceLock<Store<K>>> = Arc::default();
     let (reader, senders, queue) = (own.clone(), senders.clone(), queue.clone());
     let store = spawner.spawn(name, Api::all(spawner.client.clone()), any(), move |object: &K| {

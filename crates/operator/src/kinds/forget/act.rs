@@ -47,7 +47,7 @@ pub async fn act(
 async fn create_job(context: &Context, request: &ForgetRequest, observed: &Observed) -> Result<(), Error> {
     let Asked::Point { reference, secret } = &observed.seen.asked else { return Ok(()) };
     let run = &observed.run;
-    let pod = MoverPod { namespace: &run.namespace, volume: None, secret };
+    let pod = MoverPod { namespace: &run.namespace, volume: None, secret, lane: None };
     let document = document(observed, reference);
     let mut job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
     // Both live in one namespace, so the cluster itself removes the Job with the request, also where no operator runs.
