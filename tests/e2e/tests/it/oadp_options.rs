@@ -58,12 +58,14 @@ fn vsm_26_two_classes_have_different_options_in_one_backup() -> Outcome {
                 "DestinationAccessMode": "ReadWriteOncePod", "SourceMoverSecurityContext": "true"}),
         )?;
         let plugins = Plugins::install(scenario, Generation::C)?;
-        let mut runs = Vec::new();
+        let (mut runs, mut seen) = (Vec::new(), Vec::new());
         for (claim, class) in [("one", &plain), ("two", &shaped)] {
             scenario.fill(claim, class, MODE, "16Mi", "echo some > /data/file; sync")?;
-            runs.push(plugins.create_vsb(&plugins.snapshot(claim, claim)?)?);
+            let run = plugins.create_vsb(&plugins.snapshot(claim, claim)?)?;
+            // At once: the volume goes with the end of its run.
+            seen.push(volume(origin, &run)?);
+            runs.push(run);
         }
-        let seen = [volume(origin, &runs[0])?, volume(origin, &runs[1])?];
         ensure!(seen[0] == (plain.clone(), json!(["ReadWriteOncePod"])), "{seen:?}");
         ensure!(seen[1] == (movers.clone(), json!(["ReadWriteOnce"])), "{seen:?}");
         for run in &runs {
