@@ -1,4 +1,4 @@
-//! Files made from the code: custom resource definitions and reference pages.
+//! Files made from the code: custom resource definitions, reference pages, and the rights for OADP's operator.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{chart, step, workspace};
+use crate::{chart, oadp, step, workspace};
 
 /// A program: its package and its name.
 type Program = (&'static str, &'static str);
@@ -41,6 +41,9 @@ pub fn run(check: bool) -> Result<()> {
             .context("a custom resource definition has no name")?;
         put(&Path::new(CRD_FOLDER).join(format!("{}.yaml", name.trim())), document, check, &mut stale)?;
     }
+    let rights =
+        fs::read_to_string(workspace::root().join(oadp::SOURCE)).context("cannot read the rights")?;
+    put(Path::new(oadp::TARGET), &oadp::rights(&rights)?, check, &mut stale)?;
     if !check {
         chart::copy_files(workspace::root())?;
     }

@@ -7,6 +7,7 @@ mod fuzz;
 mod generate;
 mod kill_test;
 mod lab;
+mod oadp;
 mod proto;
 mod rows;
 mod soak;

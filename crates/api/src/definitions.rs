@@ -3,14 +3,17 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
 
-use crate::{VolumeSnapshotBackup, VolumeSnapshotRestore};
+use crate::{ForgetRequest, Repository, VolumeSnapshotBackup, VolumeSnapshotRestore};
 
 /// Definitions of our kinds, in the order in which they are written to `config/crd`. The foreign kinds are the snapshot controller's.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![VolumeSnapshotBackup::crd(), VolumeSnapshotRestore::crd()].into_iter().map(with_empty_spec).collect()
+    [VolumeSnapshotBackup::crd(), VolumeSnapshotRestore::crd(), Repository::crd(), ForgetRequest::crd()]
+        .into_iter()
+        .map(with_empty_spec)
+        .collect()
 }
 
-/// The contract requires no field at all. An object without a spec gets an empty one from the API server, so that it is accepted, and
+/// The contract requires no field at all, nor do our own kinds: what is missing is said in a condition, not by a watch that breaks. An object without a spec gets an empty one from the API server, so that it is accepted, and
 /// everybody who reads it finds a spec.
 fn with_empty_spec(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {

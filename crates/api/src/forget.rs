@@ -9,7 +9,7 @@ use crate::LocalReference;
 
 /// Deletes one restore point from its repository, durably: it is tried until it succeeds, and survives restarts of everything. A point that is
 /// gone already counts as forgotten. The space comes back with the repository's next maintenance. Deleting the request before it is
-/// completed withdraws it.
+/// completed withdraws it. Lives in a protected namespace; a completed request is removed after some days.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "longshore.dev",
@@ -25,6 +25,7 @@ use crate::LocalReference;
     printcolumn = r#"{"name":"Reference","type":"string","jsonPath":".spec.reference"}"#,
     printcolumn = r#"{"name":"Backup","type":"string","jsonPath":".spec.backup.name"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Attempts","type":"integer","jsonPath":".status.attempts"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
@@ -74,9 +75,15 @@ pub struct ForgetRequestStatus {
     /// `InProgress`, `Completed` or `Failed` (only for a request that can never succeed, such as a reference that is none).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// `Progressing`, `Completed`, `Failed`.
+    /// `Progressing` (its reason says what the request does, or why the last attempt failed), `Completed`, `Failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
+    /// True while an attempt is at work, or about to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempting: Option<bool>,
+    /// The next attempt begins no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
     /// How often a job was started for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,

@@ -1,8 +1,8 @@
 //! The custom resources of Longshore and the few foreign ones that it uses.
 //!
 //! Owns the names, fields and printed columns of `VolumeSnapshotBackup` and `VolumeSnapshotRestore` (group
-//! `datamover.oadp.openshift.io/v1alpha1`, a contract with backup tools that exist already: fields are added, never changed) and reduced
-//! views of `snapshot.storage.k8s.io/v1`. Start with [`VolumeSnapshotBackup`].
+//! `datamover.oadp.openshift.io/v1alpha1`, a contract with backup tools that exist already: fields are added, never changed), our own kinds
+//! (`longshore.dev/v1alpha1`: [`Repository`], [`ForgetRequest`]), and reduced views of `snapshot.storage.k8s.io/v1`. Start with [`VolumeSnapshotBackup`].
 //!
 //! # Guarantees
 //! - Every field but `spec` is optional, so that no stored object, however old or incomplete, stops a watch.
@@ -40,3 +40,5 @@ pub use snapshot::{
 pub const FINALIZER: &str = "oadp.openshift.io/oadp-datamover";
 /// Group of both runs.
 pub const GROUP: &str = "datamover.oadp.openshift.io";
+/// Group of our own kinds.
+pub const OWN_GROUP: &str = "longshore.dev";

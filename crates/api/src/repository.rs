@@ -50,13 +50,14 @@ pub struct RepositorySpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MaintenancePolicy {
-    /// Cron expression in UTC; once a day by default.
+    /// Cron expression of five fields, in UTC; `17 3 * * *` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
-    /// How much of the stored bytes may be waste before packs are copied, in percent.
+    /// How much of the live bytes may be waste before packs are copied together, in percent; 5 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_unused_percent: Option<i32>,
-    /// How much of the data each maintenance reads and checks, in percent; 0 checks the structure only.
+    /// How much of the data each maintenance reads and checks, in percent; 0, the default, checks the structure only. Each time another part is
+    /// read, so that with 5 everything was read after 20 times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_read_data_percent: Option<i32>,
 }
@@ -68,10 +69,10 @@ pub struct RepositoryStatus {
     /// `Ready`, `Maintaining`, or `Degraded` (a condition says why).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// `Ready`, `Maintained`, `Checked`.
+    /// `Ready` (it names a Secret, and its schedule is one), `Progressing`, `Maintained` and `Checked` (how the last ones ended).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
-    /// Generation of the specification that this status is about.
+    /// Generation of the specification that this status is about; another one is tried at once, also after a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// When maintenance last ended well.
@@ -80,6 +81,21 @@ pub struct RepositoryStatus {
     /// When a check last ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check_time: Option<Time>,
+    /// When maintenance runs next, if nothing forbids it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_maintenance_time: Option<Time>,
+    /// Last value of the annotation `longshore.dev/maintain-now` for which a maintenance was begun. A new value there asks for one at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_maintenance_request: Option<String>,
+    /// How often maintenance failed since it last ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_failures: Option<i32>,
+    /// After a failure: maintenance is tried again no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_time: Option<Time>,
+    /// How many checks there were; chooses the part of the data that the next one reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<i64>,
     /// Bytes in the store after the last maintenance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<i64>,

@@ -34,7 +34,8 @@ pub struct RunIdentity {
     pub name: String,
 }
 
-/// One backup or one restore.
+/// One piece of work. A mover that is older than a task does not know its name, so that the whole document is [`DocumentError::Malformed`] to
+/// it and nothing is done: tasks can be added without another version of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Task {
@@ -42,6 +43,10 @@ pub enum Task {
     Backup(Box<BackupTask>),
     /// Repository to volume.
     Restore(Box<RestoreTask>),
+    /// Deletes one restore point; no volume.
+    Forget(Box<ForgetTask>),
+    /// Gives space back and checks; no volume.
+    Maintain(Box<MaintainTask>),
 }
 
 /// A backup: the volume is mounted read-only at [`crate::FILESYSTEM_PATH`] or [`crate::BLOCK_PATH`].
@@ -119,6 +124,34 @@ pub struct RestoreTask {
     pub allowed_source_namespaces: Vec<String>,
 }
 
+/// The deletion of one restore point. Whoever names it exactly may delete it, whichever cluster made it: a backup that was restored into a
+/// new cluster is deleted there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgetTask {
+    /// The restore point; one that names no single run is refused.
+    pub reference: RestorePointReference,
+}
+
+/// Maintenance of a repository: what is forgotten goes, then what is left is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MaintainTask {
+    /// Give the space of forgotten restore points back.
+    pub prune: bool,
+    /// How much of the live bytes may be waste before packs are copied together, in percent; the engine's default if absent.
+    #[serde(default)]
+    pub max_unused_percent: Option<u32>,
+    /// Check that every restore point can be restored.
+    pub check: bool,
+    /// How much of the packs the check reads and proves, in percent; with 0 it looks at the structure only.
+    #[serde(default)]
+    pub check_read_data_percent: u32,
+    /// Which part: samples with numbers one after the other read everything in the end.
+    #[serde(default)]
+    pub check_sample: u64,
+}
+
 impl RestoreTask {
     /// Whether `requesting_namespace` may restore this point (no confused deputy: a namespace gets its own data, or what an administrator allowed).
     pub fn is_allowed_for(&self, requesting_namespace: &str) -> bool {
@@ -186,6 +219,38 @@ mod tests {
         assert!(!restore("shop", &[]).is_allowed_for("thief"));
         assert!(restore("shop", &["shop"]).is_allowed_for("shop-copy"));
         assert!(!restore("shop", &["other"]).is_allowed_for("shop-copy"));
+    }
+
+    fn document(task: Task) -> JobDocument {
+        let run = RunIdentity { uid: "u".into(), namespace: "velero".into(), name: "r".into() };
+        JobDocument { version: CONTRACT_VERSION, run, task }
+    }
+
+    #[test]
+    fn tasks_without_a_volume_survive_json_and_fields_may_be_absent() {
+        let reference = "longshore://c/shop/data/run?mode=Block".parse().unwrap();
+        let maintain = MaintainTask {
+            prune: true,
+            max_unused_percent: Some(7),
+            check: true,
+            check_read_data_percent: 5,
+            check_sample: 3,
+        };
+        for task in
+            [Task::Forget(Box::new(ForgetTask { reference })), Task::Maintain(Box::new(maintain.clone()))]
+        {
+            let document = document(task);
+            assert_eq!(JobDocument::from_json(&document.to_json().unwrap()).unwrap(), document);
+        }
+        let short = r#"{"version":1,"run":{"uid":"u","namespace":"n","name":"r"},"task":{"maintain":{"prune":true,"check":false}}}"#;
+        let read = JobDocument::from_json(short).unwrap();
+        assert!(matches!(read.task, Task::Maintain(task) if task.prune && task.max_unused_percent.is_none()));
+    }
+
+    #[test]
+    fn a_task_of_a_later_release_is_refused_as_a_whole() {
+        let later = r#"{"version":1,"run":{"uid":"u","namespace":"n","name":"r"},"task":{"defragment":{"prune":true}}}"#;
+        assert!(matches!(JobDocument::from_json(later), Err(DocumentError::Malformed(_))));
     }
 
     #[test]

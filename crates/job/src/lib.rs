@@ -20,13 +20,16 @@ mod reference;
 mod result;
 
 pub use document::{
-    BackupTask, CONTRACT_VERSION, DocumentError, JobDocument, RestoreTask, RunIdentity, SourceVolume, Task,
-    VolumeMode,
+    BackupTask, CONTRACT_VERSION, DocumentError, ForgetTask, JobDocument, MaintainTask, RestoreTask,
+    RunIdentity, SourceVolume, Task, VolumeMode,
 };
 pub use progress::{Progress, ProgressLine, Stage};
 pub use reason::Reason;
 pub use reference::{ReferenceError, RestorePointReference};
-pub use result::{BackupSummary, JobResult, Outcome, RESULT_BYTES_MAX, RestoreSummary};
+pub use result::{
+    BackupSummary, CheckSummary, ForgetSummary, JobResult, MaintenanceSummary, Outcome, RESULT_BYTES_MAX,
+    RestoreSummary,
+};
 
 /// Environment variable of the mover's container that holds the [`JobDocument`] as JSON.
 pub const DOCUMENT_ENV: &str = "LONGSHORE_JOB";

@@ -47,6 +47,14 @@ const PIECE_BYTES_MAX: usize = 253;
 impl RestorePointReference {
     /// The run that stands for the newest point of the source.
     pub const LATEST: &str = "latest";
+
+    /// Whether exactly one run is named, so that what is done to the point cannot meet another one. Runs are named by the UIDs of resources.
+    pub fn names_one_run(&self) -> bool {
+        let groups: Vec<&str> = self.run.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+        lengths == [8, 4, 4, 4, 12]
+            && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
 }
 
 impl fmt::Display for RestorePointReference {
@@ -129,6 +137,26 @@ mod tests {
             if let Ok(reference) = text.parse::<RestorePointReference>() {
                 prop_assert_eq!(reference.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn only_the_uid_of_a_run_names_one_run() {
+        let names_one = |run: &str| {
+            format!("longshore://c/n/p/{run}?mode=Block")
+                .parse::<RestorePointReference>()
+                .unwrap()
+                .names_one_run()
+        };
+        assert!(names_one("5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11"));
+        for run in [
+            "latest",
+            "5f0e5b52",
+            "5f0e5b526cd94a639a4e0a5b1b1f3c11",
+            "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c1g",
+            "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c1",
+        ] {
+            assert!(!names_one(run), "{run}");
         }
     }
 

@@ -25,6 +25,10 @@ pub enum Outcome {
     BackedUp(BackupSummary),
     /// The volume equals the restore point and is durable.
     Restored(RestoreSummary),
+    /// The restore point is gone from the repository.
+    Forgotten(ForgetSummary),
+    /// The repository was maintained. Damage that the check found is told here: it is a finding, not a failure of the mover.
+    Maintained(MaintenanceSummary),
     /// Nothing may be relied on.
     #[serde(rename_all = "camelCase")]
     Failed {
@@ -83,19 +87,73 @@ pub struct RestoreSummary {
     pub duration_milliseconds: u64,
 }
 
+/// What became of a restore point that was to be deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgetSummary {
+    /// Id of the repository.
+    pub repository_id: String,
+    /// Id of the snapshot.
+    pub snapshot_id: String,
+    /// True when there was no such restore point (any more).
+    #[serde(default)]
+    pub already_gone: bool,
+    /// Time from the start of the mover to the end.
+    pub duration_milliseconds: u64,
+}
+
+/// Figures of a maintenance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MaintenanceSummary {
+    /// Id of the repository.
+    pub repository_id: String,
+    /// Bytes of all objects in the store, afterwards.
+    pub repository_bytes: u64,
+    /// Restore points, afterwards.
+    pub restore_points: u64,
+    /// Bytes that prune gave back.
+    #[serde(default)]
+    pub bytes_freed: u64,
+    /// Backups and restores that did not answer; if there are any, the deletion is left to the next prune.
+    #[serde(default)]
+    pub waiting_sessions: u64,
+    /// What the check found, if it was asked for.
+    #[serde(default)]
+    pub check: Option<CheckSummary>,
+    /// Time from the start of the mover to the end.
+    pub duration_milliseconds: u64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckSummary {
+    /// Things that are wrong; 0 means that every restore point can be restored, as far as was looked.
+    pub problems: u64,
+    /// Restore points that cannot be restored whole.
+    pub damaged_restore_points: u64,
+    /// The first problem, empty if there is none.
+    #[serde(default)]
+    pub first_problem: String,
+    /// Bytes of packs that were read and proven.
+    #[serde(default)]
+    pub bytes_read: u64,
+}
+
 impl JobResult {
     /// A result of this version.
     pub fn new(outcome: Outcome) -> Self {
         Self { version: CONTRACT_VERSION, outcome }
     }
 
-    /// The result as JSON of at most [`RESULT_BYTES_MAX`] bytes; a long failure message is cut at its end.
+    /// The result as JSON of at most [`RESULT_BYTES_MAX`] bytes; a long text is cut at its end.
     pub fn to_termination_message(&self) -> String {
         let text = |result: &Self| serde_json::to_string(result).unwrap_or_default();
         let mut result = self.clone();
         let mut json = text(&result);
         while json.len() > RESULT_BYTES_MAX {
-            let Outcome::Failed { message, .. } = &mut result.outcome else { break };
+            let Some(message) = result.outcome.text_mut() else { break };
             // Escapes make the JSON longer than the message, so shorten until it fits rather than compute a length.
             let keep = message.chars().count().saturating_sub(json.len() - RESULT_BYTES_MAX + 1);
             *message = message.chars().take(keep).chain(['…']).collect();
@@ -110,6 +168,17 @@ impl JobResult {
     /// Reads a termination message; `None` when it is not a mover's (an empty one, or the kubelet's fallback to the log).
     pub fn from_termination_message(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+}
+
+impl Outcome {
+    /// The only text without a limit of its own.
+    fn text_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Failed { message, .. } => Some(message),
+            Self::Maintained(MaintenanceSummary { check: Some(check), .. }) => Some(&mut check.first_problem),
+            _ => None,
+        }
     }
 }
 
@@ -128,6 +197,29 @@ mod tests {
             let read = JobResult::from_termination_message(&text);
             let kept = matches!(read, Some(JobResult { outcome: Outcome::Failed { reason: Reason::WrongKey, .. }, .. }));
             prop_assert!(kept);
+        }
+
+        #[test]
+        fn the_findings_of_a_check_fit_and_keep_their_number(first_problem in ".{0,9000}", problems: u64) {
+            let check = Some(CheckSummary { problems, first_problem, ..Default::default() });
+            let result = JobResult::new(Outcome::Maintained(MaintenanceSummary { check, ..Default::default() }));
+            let text = result.to_termination_message();
+            prop_assert!(text.len() <= RESULT_BYTES_MAX, "{}", text.len());
+            let Some(JobResult { outcome: Outcome::Maintained(read), .. }) = JobResult::from_termination_message(&text)
+            else {
+                return Err(TestCaseError::fail(text));
+            };
+            prop_assert_eq!(read.check.unwrap().problems, problems);
+        }
+    }
+
+    #[test]
+    fn summaries_without_a_volume_survive() {
+        let forgotten = ForgetSummary { snapshot_id: "s".into(), already_gone: true, ..Default::default() };
+        let maintained = MaintenanceSummary { bytes_freed: 7, restore_points: 2, ..Default::default() };
+        for outcome in [Outcome::Forgotten(forgotten), Outcome::Maintained(maintained)] {
+            let result = JobResult::new(outcome);
+            assert_eq!(JobResult::from_termination_message(&result.to_termination_message()), Some(result));
         }
     }
 

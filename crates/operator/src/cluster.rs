@@ -11,10 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::followers::Followers;
+use crate::lanes::Lanes;
 use crate::names::belongs_to;
 use crate::options::Options;
 use crate::reason::{OperatorReason, Trouble};
-use crate::slots::Admissions;
+use crate::slots::{Admissions, Queued, is_waiting, is_working, queue};
 use crate::watches::Stores;
 
 /// Field manager of everything that the operator writes.
@@ -32,10 +33,12 @@ pub struct Context {
     pub cluster_uid: String,
     /// Counters.
     pub metrics: Metrics,
-    /// Who was given a slot to back up.
-    pub backup_admissions: Admissions,
-    /// Who was given a slot to restore.
-    pub restore_admissions: Admissions,
+    /// Who was given a slot.
+    pub admissions: Admissions,
+    /// Which movers may share a node.
+    pub lanes: Lanes,
+    /// What Velero was last asked.
+    pub velero: crate::velero::Memory,
     /// Tasks that copy a mover's progress.
     pub followers: Followers,
     recorder: Recorder,
@@ -119,11 +122,22 @@ impl Context {
             stores,
             cluster_uid,
             metrics,
-            backup_admissions: Admissions::default(),
-            restore_admissions: Admissions::default(),
+            admissions: Admissions::default(),
+            lanes: Lanes::default(),
+            velero: crate::velero::Memory::default(),
             followers: Followers::default(),
             recorder,
         })
+    }
+
+    /// Whether a run may work now. Cheap for runs that do not wait.
+    pub fn has_slot<K: Queued>(&self, run: &K) -> bool {
+        if !is_waiting(run) {
+            return is_working(run);
+        }
+        let stores = &self.stores;
+        let all = queue(&stores.backups.state(), &stores.restores.state(), &stores.forgets.state());
+        self.admissions.admit(&run.uid().unwrap_or_default(), all, &self.options.slots())
     }
 
     /// Tells the users of an object what happened. An event that cannot be written is no reason to stop.

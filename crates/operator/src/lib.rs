@@ -13,10 +13,12 @@
 //! Repositories, keys, stores: it reaches no crate that can decrypt.
 
 pub mod children;
+pub mod class_options;
 pub mod cluster;
 pub mod followers;
 pub mod gauges;
 pub mod kinds;
+pub mod lanes;
 pub mod leader;
 pub mod mover;
 pub mod names;
@@ -26,9 +28,12 @@ pub mod program;
 pub mod quantity;
 pub mod reason;
 pub mod reference;
+pub mod repositories;
 pub mod runner;
+pub mod schedule;
 pub mod slots;
 pub mod status;
 pub mod sweep;
 pub mod temporary;
+pub mod velero;
 pub mod watches;

@@ -194,6 +194,10 @@ fn waiting_trouble(pod: &Pod) -> Option<Trouble> {
     let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
     let message = scheduled.message.clone().unwrap_or_default();
     unschedulable.then(|| {
+        let is_limited = crate::names::label(&pod.metadata, crate::names::LANE).is_some();
+        if is_limited && message.contains("didn't match pod anti-affinity rules") {
+            return Trouble::new(OperatorReason::MoverWaitsForNode, message);
+        }
         let waits_for_volume = message.contains("unbound immediate PersistentVolumeClaims");
         let reason = if waits_for_volume {
             OperatorReason::PVCNotBound

@@ -15,10 +15,14 @@ pub const RUN_NAMESPACE: &str = "longshore.dev/run-namespace";
 pub const RUN_NAME: &str = "longshore.dev/run-name";
 /// Label: what the child is for, see [`Role`].
 pub const ROLE: &str = "longshore.dev/role";
+/// Label of a mover whose number per node is limited: no two movers of one lane share a node.
+pub const LANE: &str = "longshore.dev/lane";
 /// Annotation: `kind/namespace/name` of the run, in full.
 pub const RUN: &str = "longshore.dev/run";
 /// Annotation of a keeper: until when the snapshot is kept if no PVC gets bound to it, RFC 3339.
 pub const RELEASE_AFTER: &str = "longshore.dev/release-after";
+/// Annotation of a Repository: a value that was not there before asks for a maintenance at once.
+pub const MAINTAIN_NOW: &str = "longshore.dev/maintain-now";
 /// Label that marks all that Longshore made.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "longshore");
 
@@ -31,6 +35,10 @@ pub enum RunKind {
     Backup,
     /// VolumeSnapshotRestore.
     Restore,
+    /// ForgetRequest.
+    Forget,
+    /// Repository, whose runs are its maintenance.
+    Maintenance,
 }
 
 impl RunKind {
@@ -39,6 +47,8 @@ impl RunKind {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::Forget => "forget",
+            Self::Maintenance => "maintenance",
         }
     }
 
@@ -46,6 +56,8 @@ impl RunKind {
         match self {
             Self::Backup => "datamover.oadp.openshift.io/vsb",
             Self::Restore => "datamover.oadp.openshift.io/vsr",
+            Self::Forget => "longshore.dev/forget-request",
+            Self::Maintenance => "longshore.dev/repository",
         }
     }
 }
@@ -144,6 +156,8 @@ pub fn run_of(metadata: &ObjectMeta) -> Option<(RunKind, &str, &str)> {
     let kind = match pieces.next()? {
         "backup" => RunKind::Backup,
         "restore" => RunKind::Restore,
+        "forget" => RunKind::Forget,
+        "maintenance" => RunKind::Maintenance,
         _ => return None,
     };
     Some((kind, pieces.next()?, pieces.next()?))

@@ -7,18 +7,20 @@ use jiff::SignedDuration;
 
 use crate::objects::MoverOptions;
 use crate::quantity::parse_bytes;
+use crate::slots::SlotLimits;
 use crate::status::Limits;
 
 /// Moves the data of CSI snapshots off the cluster and back.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "longshore-operator", version, about, long_about = None)]
 pub struct Options {
-    /// Namespaces that may hold movers and repository Secrets, separated by commas. Without any, every run is refused.
+    /// Namespaces that may hold movers and repository Secrets, separated by commas; the operator's own if absent. With an empty list every run is
+    /// refused.
     #[arg(long, env = "LONGSHORE_PROTECTED_NAMESPACES", value_delimiter = ',')]
     pub protected_namespaces: Vec<String>,
-    /// Image of the mover.
-    #[arg(long, env = "LONGSHORE_IMAGE", default_value = "longshore:latest")]
-    pub image: String,
+    /// Image of the mover; that of the operator's own pod if absent.
+    #[arg(long, env = "LONGSHORE_IMAGE")]
+    pub image: Option<String>,
     /// Pull policy of that image: Always, IfNotPresent or Never.
     #[arg(long, default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub image_pull_policy: String,
@@ -28,6 +30,9 @@ pub struct Options {
     /// ServiceAccount of movers, in each protected namespace; it needs no rights.
     #[arg(long, default_value = "longshore-mover")]
     pub mover_service_account: String,
+    /// ServiceAccount of maintenance and of what forgets restore points, where stores know identities of pods; that of movers if absent.
+    #[arg(long)]
+    pub maintenance_service_account: Option<String>,
     /// Longest time for a run's mover, attempts included, for example 12h; unlimited if absent.
     #[arg(long, value_parser = duration)]
     pub mover_deadline: Option<SignedDuration>,
@@ -37,6 +42,18 @@ pub struct Options {
     /// Restores at work at once.
     #[arg(long, env = "DATAMOVER_CONCURRENT_RESTORE", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub concurrent_restores: u32,
+    /// Backups and restores together at work at once on one repository (a Secret of a protected namespace); unlimited if absent. Restores go first.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrent_per_repository: Option<u32>,
+    /// Movers of all runs at once on one node; unlimited if absent.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrent_per_node: Option<u32>,
+    /// Restore points being forgotten at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrent_forgets: u32,
+    /// How long a completed ForgetRequest stays.
+    #[arg(long, default_value = "168h", value_parser = duration)]
+    pub forget_ttl: SignedDuration,
     /// Lets a namespace restore another's points: SOURCE=TARGET. May be repeated.
     #[arg(long, value_name = "SOURCE=TARGET", value_parser = allowance)]
     pub allow_restore: Vec<(String, String)>,
@@ -124,12 +141,28 @@ impl Options {
     /// The part for movers.
     pub fn mover(&self) -> MoverOptions {
         MoverOptions {
-            image: self.image.clone(),
+            image: self.image.clone().unwrap_or_else(|| "longshore:latest".to_owned()),
             image_pull_policy: self.image_pull_policy.clone(),
             memory: self.mover_memory.clone(),
             service_account: self.mover_service_account.clone(),
+            maintenance_service_account: self
+                .maintenance_service_account
+                .clone()
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| self.mover_service_account.clone()),
             deadline_seconds: self.mover_deadline.map(|deadline| deadline.as_secs()),
             log_level: self.log_level.clone(),
+            protected_namespaces: self.protected_namespaces.clone(),
+        }
+    }
+
+    /// How many runs work at once.
+    pub fn slots(&self) -> SlotLimits {
+        SlotLimits {
+            backups: self.concurrent_backups,
+            restores: self.concurrent_restores,
+            forgets: self.concurrent_forgets,
+            per_repository: self.concurrent_per_repository,
         }
     }
 
@@ -169,11 +202,37 @@ mod tests {
         assert_eq!(options.allowed_sources("shop-copy"), ["shop", "x"]);
         assert!(options.allowed_sources("shop").is_empty());
         assert_eq!(options.mover().memory, "1Gi");
+        assert_eq!(options.mover().maintenance_service_account, "longshore-mover");
+        assert_eq!(options.forget_ttl, SignedDuration::from_hours(7 * 24));
         assert_eq!(options.limits().prepare, SignedDuration::from_mins(90));
         for wrong in
             ["--mover-memory=lots", "--secret-timeout=0s", "--allow-restore=shop", "--concurrent-backups=0"]
         {
             assert!(Options::try_parse_from(["longshore-operator", wrong]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn vsm_25_what_oadp_starts_without_arguments_is_understood() {
+        let bare = Options::parse_from(["longshore-operator"]);
+        assert!(bare.protected_namespaces.is_empty() && bare.image.is_none());
+        assert_eq!(bare.slots(), SlotLimits { backups: 10, restores: 10, forgets: 4, per_repository: None });
+        let flags = [
+            "longshore-operator",
+            "--metrics-bind-address",
+            ":8080",
+            "--health-probe-bind-address",
+            ":8081",
+            "--leader-elect",
+        ];
+        assert!(Options::parse_from(flags).leader_elect);
+        let none = Options::parse_from(["longshore-operator", "--protected-namespaces="]);
+        assert_eq!(none.protected_namespaces, [""], "an empty list is no list");
+        let limited = Options::parse_from([
+            "longshore-operator",
+            "--concurrent-per-repository=3",
+            "--concurrent-per-node=2",
+        ]);
+        assert_eq!((limited.slots().per_repository, limited.concurrent_per_node), (Some(3), Some(2)));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{Api, Client};
 use longshore_telemetry::health::{self, Readiness};
 use longshore_telemetry::metrics::Metrics;
@@ -88,8 +88,8 @@ async fn lead(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let cluster_uid = tokio::select! {
-        uid = cluster_uid(&client) => uid?,
+    let (cluster_uid, options) = tokio::select! {
+        found = async { anyhow::Ok((cluster_uid(&client).await?, with_own_place(&client, options).await)) } => found?,
         () = shutdown.cancelled() => return Ok(()),
     };
     let (stores, wakes) = watches::start(&client, &options.protected_namespaces);
@@ -98,12 +98,17 @@ async fn lead(
     let backups = Controller { kind: "backup", store: stores.backups.clone(), woken: wakes.backups };
     let restores = Controller { kind: "restore", store: stores.restores.clone(), woken: wakes.restores };
     let keepers = Controller { kind: "keeper", store: stores.contents.clone(), woken: wakes.keepers };
+    let repositories =
+        Controller { kind: "repository", store: stores.repositories.clone(), woken: wakes.repositories };
+    let forgets = Controller { kind: "forget", store: stores.forgets.clone(), woken: wakes.forgets };
     let all = async {
         tokio::join!(
             crate::gauges::keep_true(context.clone(), shutdown.clone()),
             runner::run(backups, context.clone(), shutdown.clone(), kinds::backup::reconcile),
             runner::run(restores, context.clone(), shutdown.clone(), kinds::restore::reconcile),
             runner::run(keepers, context.clone(), shutdown.clone(), kinds::keeper::reconcile),
+            runner::run(repositories, context.clone(), shutdown.clone(), kinds::repository::reconcile),
+            runner::run(forgets, context.clone(), shutdown.clone(), kinds::forget::reconcile),
         );
     };
     let late = async {
@@ -127,9 +132,40 @@ fn election_namespace(options: &Options) -> anyhow::Result<String> {
     if let Some(namespace) = options.leader_election_namespace.clone().filter(|name| !name.is_empty()) {
         return Ok(namespace);
     }
-    std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-        .map(|name| name.trim().to_owned())
-        .context("outside a pod --leader-elect needs --leader-election-namespace")
+    own_namespace().context("outside a pod --leader-elect needs --leader-election-namespace")
+}
+
+fn own_namespace() -> Option<String> {
+    let text = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// Fills in what an operator that was started without flags takes from its own pod, as OADP starts it: the protected namespace and the image.
+async fn with_own_place(client: &Client, mut options: Options) -> Options {
+    let Some(namespace) = own_namespace() else { return options };
+    if options.protected_namespaces.is_empty() {
+        tracing::info!(namespace, "no protected namespace is named; the own one is taken");
+        options.protected_namespaces.push(namespace.clone());
+    }
+    if options.image.is_none() {
+        let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
+        let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
+        match pods.get_opt(&name).await {
+            Ok(pod) => options.image = pod.as_ref().and_then(image_of),
+            Err(error) => {
+                tracing::warn!(name, error = %crate::cluster::chain(&error), "the own pod cannot be read");
+            }
+        }
+        tracing::info!(image = options.mover().image, "no image is named; the own pod's is taken");
+    }
+    options
+}
+
+/// The image of the operator's container: OADP's name of it, or the only one.
+fn image_of(pod: &Pod) -> Option<String> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let named = containers.iter().find(|container| container.name == "data-mover-controller-container");
+    named.or(containers.first())?.image.clone()
 }
 
 fn serve(
@@ -172,4 +208,27 @@ fn end_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
         shutdown.cancel();
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_movers_image_is_that_of_the_operators_container() {
+        let pod = |names: &[&str]| -> Pod {
+            let containers: Vec<_> = names
+                .iter()
+                .map(|name| serde_json::json!({"name": name, "image": format!("image-of-{name}")}))
+                .collect();
+            serde_json::from_value(serde_json::json!({"spec": {"containers": containers}})).unwrap()
+        };
+        let ours = "data-mover-controller-container";
+        assert_eq!(
+            image_of(&pod(&["sidecar", ours])).as_deref(),
+            Some("image-of-data-mover-controller-container")
+        );
+        assert_eq!(image_of(&pod(&["operator"])).as_deref(), Some("image-of-operator"));
+        assert_eq!(image_of(&Pod::default()), None);
+    }
 }

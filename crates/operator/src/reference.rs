@@ -120,6 +120,8 @@ mod tests {
             "spec.targetPVC.storageClassName",
             "status.resticrepository",
             "spec.volumeSnapshotMoverBackupRef",
+            "spec.maintenance.schedule",
+            "spec.location.backupStorageLocation",
         ] {
             assert!(page.contains(&format!("| `{field}` |")), "{field}");
         }
@@ -133,7 +135,9 @@ mod tests {
             names,
             [
                 "volumesnapshotbackups.datamover.oadp.openshift.io",
-                "volumesnapshotrestores.datamover.oadp.openshift.io"
+                "volumesnapshotrestores.datamover.oadp.openshift.io",
+                "repositories.longshore.dev",
+                "forgetrequests.longshore.dev",
             ]
         );
     }

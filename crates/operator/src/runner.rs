@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::runtime::controller::{Action, Config, Error as PassError, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
-use longshore_api::{Phase, RunProgress};
+use longshore_api::{LocalReference, Phase, RunProgress};
 use longshore_job::Outcome;
 use longshore_telemetry::metrics::{Ended as EndedLabels, Kind, Namespace, Pass, RunMetrics, Source};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -29,6 +29,13 @@ use crate::sweep::Sweep;
 
 /// Secret of runs that name none: what the first generation of plugins wrote into restores.
 pub const DEFAULT_SECRET: &str = "restic-secret";
+
+/// The Secret that a run names, or the one that OADP's first plugins meant by naming none.
+pub fn secret_name(named: Option<&LocalReference>) -> &str {
+    let name = named.and_then(|reference| reference.name.as_deref());
+    name.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_SECRET)
+}
+
 /// Passes at once, of one controller.
 const PASSES_AT_ONCE: u16 = 16;
 
@@ -69,6 +76,8 @@ pub fn tell_result(mover: &MoverState) {
     match mover {
         MoverState::Succeeded(Outcome::BackedUp(result)) => tracing::info!(?result, "the mover is done"),
         MoverState::Succeeded(Outcome::Restored(result)) => tracing::info!(?result, "the mover is done"),
+        MoverState::Succeeded(Outcome::Forgotten(result)) => tracing::info!(?result, "the mover is done"),
+        MoverState::Succeeded(Outcome::Maintained(result)) => tracing::info!(?result, "the mover is done"),
         _ => {}
     }
 }
@@ -140,7 +149,7 @@ fn count<S: RunStatus>(ended: &Ended<'_>, old: &S, new: &S) {
 
 /// A controller: what it is called, what it looks at, and what wakes it.
 pub struct Controller<K: Resource<DynamicType = ()> + Clone + 'static> {
-    /// `backup`, `restore` or `keeper`.
+    /// `backup`, `restore`, `keeper`, `repository` or `forget`.
     pub kind: &'static str,
     /// Its objects.
     pub store: Store<K>,

@@ -1,29 +1,89 @@
 //! Who may work now. Derived from the runs' own status, never counted in memory, so that no restart and no deletion can lose a slot.
+//!
+//! [`plan`] is pure. Its order: restores before backups; among those of a kind the namespace that has the fewest runs at work; then the oldest.
+//! A run whose repository has no place left stands in nobody's way. So namespaces take turns however many runs one of them asks for, and of
+//! runs that end every one that waits gets its turn.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use longshore_api::{BatchingStatus, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
+use longshore_api::{BatchingStatus, ForgetRequest, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
 
+use crate::names::RunKind;
+use crate::runner::secret_name;
 use crate::status::RunStatus;
+
+/// How many runs may work at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotLimits {
+    /// Backups.
+    pub backups: u32,
+    /// Restores.
+    pub restores: u32,
+    /// Restore points being forgotten.
+    pub forgets: u32,
+    /// Backups and restores together on one repository; `None` for as many as the others allow.
+    pub per_repository: Option<u32>,
+}
 
 /// A run, as far as the queue looks at it.
 pub trait Queued: ResourceExt {
+    /// Which kind it is.
+    const KIND: RunKind;
+
     /// Phase and place in the queue.
     fn place(&self) -> (Phase, Option<BatchingStatus>);
+
+    /// Protected namespace and Secret, which name the repository.
+    fn repository(&self) -> (String, String);
 }
 
 impl Queued for VolumeSnapshotBackup {
+    const KIND: RunKind = RunKind::Backup;
+
     fn place(&self) -> (Phase, Option<BatchingStatus>) {
         self.status.as_ref().map_or((Phase::New, None), |status| (status.phase(), status.batching()))
+    }
+
+    fn repository(&self) -> (String, String) {
+        let namespace = self.spec.protected_namespace.clone().unwrap_or_default();
+        (namespace, secret_name(self.spec.restic_secret_ref.as_ref()).to_owned())
     }
 }
 
 impl Queued for VolumeSnapshotRestore {
+    const KIND: RunKind = RunKind::Restore;
+
     fn place(&self) -> (Phase, Option<BatchingStatus>) {
         self.status.as_ref().map_or((Phase::New, None), |status| (status.phase(), status.batching()))
+    }
+
+    fn repository(&self) -> (String, String) {
+        let namespace = self.spec.protected_namespace.clone().unwrap_or_default();
+        (namespace, secret_name(self.spec.restic_secret_ref.as_ref()).to_owned())
+    }
+}
+
+impl Queued for ForgetRequest {
+    const KIND: RunKind = RunKind::Forget;
+
+    /// One that pauses after a failed attempt has no place: it must not stand in the way of others.
+    fn place(&self) -> (Phase, Option<BatchingStatus>) {
+        let Some(status) = &self.status else { return (Phase::New, None) };
+        let pauses = status.next_attempt_time.as_ref().is_some_and(|time| time.0 > crate::runner::now());
+        let batching = match status.attempting {
+            Some(true) => Some(BatchingStatus::Processing),
+            _ if pauses => None,
+            _ => Some(BatchingStatus::Queued),
+        };
+        (Phase::parse(status.phase.as_deref()), batching)
+    }
+
+    fn repository(&self) -> (String, String) {
+        // No volume moves: the limit of a repository is not for it.
+        (self.namespace().unwrap_or_default(), String::new())
     }
 }
 
@@ -33,12 +93,12 @@ pub fn is_working<K: Queued>(run: &K) -> bool {
     phase == Phase::InProgress && batching == Some(BatchingStatus::Processing)
 }
 
-/// Since when a run waits for a slot, if it does. A run that is being deleted does not wait.
-pub fn is_waiting<K: Queued>(run: &K) -> Option<(Timestamp, String)> {
+/// Whether a run waits for a slot. A run that is being deleted does not wait.
+pub fn is_waiting<K: Queued>(run: &K) -> bool {
     let (phase, batching) = run.place();
-    let waits = phase == Phase::InProgress && batching == Some(BatchingStatus::Queued);
-    let created = run.creation_timestamp().map(|time| time.0).unwrap_or_default();
-    (waits && run.meta().deletion_timestamp.is_none()).then(|| (created, run.uid().unwrap_or_default()))
+    phase == Phase::InProgress
+        && batching == Some(BatchingStatus::Queued)
+        && run.meta().deletion_timestamp.is_none()
 }
 
 /// Whether a backup was not accepted yet and names this content.
@@ -48,105 +108,132 @@ pub fn waits_for_content(backup: &VolumeSnapshotBackup, content: &str) -> bool {
     !phase.is_terminal() && batching.is_none() && named == Some(content)
 }
 
+/// A run in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// UID of the run.
+    pub uid: String,
+    /// Which kind it is.
+    pub kind: RunKind,
+    /// Whose turn it is.
+    pub namespace: String,
+    /// Protected namespace and Secret.
+    pub repository: (String, String),
+    /// Age.
+    pub created: Timestamp,
+    /// It holds a slot; if not, it waits for one.
+    pub working: bool,
+}
+
+/// The run's entry, if it works or waits.
+pub fn entry<K: Queued>(run: &K) -> Option<Entry> {
+    let working = is_working(run);
+    (working || is_waiting(run)).then(|| Entry {
+        uid: run.uid().unwrap_or_default(),
+        kind: K::KIND,
+        namespace: run.namespace().unwrap_or_default(),
+        repository: run.repository(),
+        created: run.creation_timestamp().map(|time| time.0).unwrap_or_default(),
+        working,
+    })
+}
+
+/// Everybody who works or waits.
+pub fn queue(
+    backups: &[Arc<VolumeSnapshotBackup>],
+    restores: &[Arc<VolumeSnapshotRestore>],
+    forgets: &[Arc<ForgetRequest>],
+) -> Vec<Entry> {
+    let restores = restores.iter().filter_map(|run| entry(run.as_ref()));
+    let forgets = forgets.iter().filter_map(|run| entry(run.as_ref()));
+    backups.iter().filter_map(|run| entry(run.as_ref())).chain(restores).chain(forgets).collect()
+}
+
+/// What is taken.
+#[derive(Default)]
+struct Taken<'a> {
+    kinds: BTreeMap<RunKind, u32>,
+    repositories: BTreeMap<&'a (String, String), u32>,
+    namespaces: BTreeMap<(RunKind, &'a str), u32>,
+}
+
+impl<'a> Taken<'a> {
+    fn take(&mut self, entry: &'a Entry) {
+        *self.kinds.entry(entry.kind).or_default() += 1;
+        *self.repositories.entry(&entry.repository).or_default() += 1;
+        *self.namespaces.entry((entry.kind, &entry.namespace)).or_default() += 1;
+    }
+
+    fn has_room(&self, entry: &Entry, limits: &SlotLimits) -> bool {
+        let limit = match entry.kind {
+            RunKind::Backup => limits.backups,
+            RunKind::Restore => limits.restores,
+            RunKind::Forget => limits.forgets,
+            // A repository is maintained when it is time, and once at a time.
+            RunKind::Maintenance => u32::MAX,
+        };
+        let moves = matches!(entry.kind, RunKind::Backup | RunKind::Restore);
+        let of_repository = self.repositories.get(&entry.repository).copied().unwrap_or(0);
+        self.kinds.get(&entry.kind).copied().unwrap_or(0) < limit
+            && (!moves || limits.per_repository.is_none_or(|limit| of_repository < limit))
+    }
+
+    fn of_namespace(&self, entry: &Entry) -> u32 {
+        self.namespaces.get(&(entry.kind, entry.namespace.as_str())).copied().unwrap_or(0)
+    }
+}
+
+/// Those who wait and may begin now, in their order.
+pub fn plan<'a>(queue: &'a [Entry], limits: &SlotLimits) -> Vec<&'a Entry> {
+    let mut taken = Taken::default();
+    queue.iter().filter(|entry| entry.working).for_each(|entry| taken.take(entry));
+    let mut begin = Vec::new();
+    for kind in [RunKind::Restore, RunKind::Backup, RunKind::Forget] {
+        let mut waiting: Vec<&Entry> =
+            queue.iter().filter(|entry| !entry.working && entry.kind == kind).collect();
+        while let Some(place) =
+            (0..waiting.len()).filter(|place| taken.has_room(waiting[*place], limits)).min_by_key(|place| {
+                let entry = waiting[*place];
+                (taken.of_namespace(entry), entry.created, &entry.uid)
+            })
+        {
+            let next = waiting.swap_remove(place);
+            taken.take(next);
+            begin.push(next);
+        }
+    }
+    begin
+}
+
 /// Runs that were given a slot and whose status may not show it yet in what the watch delivered. Only this gap is bridged here: after a restart
 /// the status tells everything.
 #[derive(Debug, Default)]
 pub struct Admissions(Mutex<HashSet<String>>);
 
 impl Admissions {
-    /// Whether `run` may work: it does already, or it is among the first that wait, and slots are free. The order is by creation, then UID.
-    /// However many passes ask at the same time, no more than `slots` runs are let in.
-    pub fn admit<K: Queued>(&self, run: &K, all: &[Arc<K>], slots: u32) -> bool {
-        if is_working(run) {
+    /// Whether the run may work: it does already, or [`plan`] says that it may begin. However many passes ask at the same time, the limits hold.
+    /// `queue` must be read by the caller after everything that it does not want to miss.
+    pub fn admit(&self, uid: &str, mut queue: Vec<Entry>, limits: &SlotLimits) -> bool {
+        let Some(own) = queue.iter().find(|entry| entry.uid == uid) else { return false };
+        if own.working {
             return true;
         }
-        let Some(own) = is_waiting(run) else { return false };
         let mut admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting: Vec<(Timestamp, String)> =
-            all.iter().filter_map(|other| is_waiting(other.as_ref())).collect();
         // Whoever does not wait any more shows in its status what became of it.
-        admitted.retain(|uid| waiting.iter().any(|(_, other)| other == uid));
-        if admitted.contains(&own.1) {
+        admitted.retain(|uid| queue.iter().any(|entry| !entry.working && entry.uid == *uid));
+        if admitted.contains(uid) {
             return true;
         }
-        let working = all.iter().filter(|other| is_working(other.as_ref())).count();
-        let earlier = waiting.iter().filter(|other| **other < own && !admitted.contains(&other.1)).count();
-        let free = working + admitted.len() + earlier < slots as usize;
-        if free {
-            admitted.insert(own.1);
+        for entry in &mut queue {
+            entry.working |= admitted.contains(&entry.uid);
         }
-        free
+        let begins = plan(&queue, limits).iter().any(|entry| entry.uid == uid);
+        if begins {
+            admitted.insert(uid.to_owned());
+        }
+        begins
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use longshore_api::VolumeSnapshotBackupStatus;
-
-    use super::*;
-
-    fn run(uid: &str, second: i64, phase: &str, batching: &str) -> Arc<VolumeSnapshotBackup> {
-        let mut run = VolumeSnapshotBackup::default();
-        run.metadata.uid = Some(uid.to_owned());
-        run.metadata.creation_timestamp = Some(Time(Timestamp::from_second(second).unwrap()));
-        run.status = Some(VolumeSnapshotBackupStatus {
-            phase: Some(phase.to_owned()),
-            batching_status: Some(batching.to_owned()),
-            ..Default::default()
-        });
-        Arc::new(run)
-    }
-
-    #[test]
-    fn slots_go_to_the_oldest_and_are_never_oversold() {
-        let all = [
-            run("a", 1, "Completed", "Completed"),
-            run("b", 2, "InProgress", "Processing"),
-            run("d", 3, "InProgress", "Queued"),
-            run("c", 3, "InProgress", "Queued"),
-            run("e", 4, "InProgress", "Queued"),
-        ];
-        let holders = |slots| -> Vec<&str> {
-            all[1..]
-                .iter()
-                .filter(|run| Admissions::default().admit(run.as_ref(), &all, slots))
-                .map(|run| run.metadata.uid.as_deref().unwrap())
-                .collect()
-        };
-        assert_eq!(holders(1), ["b"]);
-        assert_eq!(holders(2), ["b", "c"]);
-        assert_eq!(holders(3), ["b", "d", "c"]);
-    }
-
-    #[test]
-    fn a_queued_run_that_is_being_deleted_stands_in_nobodys_way() {
-        let mut gone = run("a", 1, "InProgress", "Queued").as_ref().clone();
-        gone.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-        let all = [Arc::new(gone), run("b", 2, "InProgress", "Queued")];
-        assert!(Admissions::default().admit(all[1].as_ref(), &all, 1));
-    }
-
-    #[test]
-    fn passes_that_look_at_one_moment_do_not_oversell() {
-        let mut all: Vec<_> =
-            (0..30).map(|number| run(&format!("{number:02}"), 1, "InProgress", "Queued")).collect();
-        let admissions = Admissions::default();
-        let admit = |all: &[Arc<VolumeSnapshotBackup>]| -> Vec<String> {
-            let let_in = all.iter().rev().filter(|run| admissions.admit(run.as_ref(), all, 4));
-            let_in.filter_map(|run| run.metadata.uid.clone()).collect()
-        };
-        assert_eq!(admit(&all), ["03", "02", "01", "00"]);
-        // An older one comes late, while the status of those that were let in is still on its way.
-        all.insert(0, run("zz", 0, "InProgress", "Queued"));
-        assert_eq!(admit(&all), ["03", "02", "01", "00"]);
-        all[1] = run("00", 1, "Completed", "Completed");
-        assert!(admit(&all).contains(&"zz".to_owned()), "the oldest gets what is given back");
-    }
-
-    #[test]
-    fn a_run_without_a_place_in_the_queue_gets_no_slot() {
-        let fresh = run("a", 1, "", "");
-        assert!(!Admissions::default().admit(fresh.as_ref(), std::slice::from_ref(&fresh), 1));
-    }
-}
+mod tests;

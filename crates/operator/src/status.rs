@@ -107,7 +107,11 @@ impl Limits {
                 | R::VolumeSnapshotClassNotFound,
             ) => self.source,
             Reason::Operator(R::SecretNotFound) | Reason::Mover(_) => self.secret,
-            Reason::Operator(R::NameTaken | R::ObjectRefused) => SignedDuration::ZERO,
+            Reason::Operator(R::NameTaken | R::ObjectRefused | R::StorageClassOptionsInvalid) => {
+                SignedDuration::ZERO
+            }
+            // Other movers end, sooner or later.
+            Reason::Operator(R::MoverWaitsForNode) => SignedDuration::MAX,
             Reason::Operator(_) => self.prepare,
         }
     }
@@ -321,6 +325,7 @@ pub fn overdue<S: RunStatus>(now: Timestamp, limits: &Limits, status: &S) -> Opt
         R::ProtectedNamespaceUnavailable,
         R::NameTaken,
         R::ObjectRefused,
+        R::StorageClassOptionsInvalid,
     ];
     let condition = find(status.conditions(), PROGRESSING)?;
     let reason = MET_WHILE_ACTING.iter().find(|reason| reason.as_str() == condition.reason)?;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
-use longshore_api::{VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore};
+use longshore_api::{
+    ForgetRequest, Repository, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore,
+};
 
 use crate::cluster::{Context, Error, classify};
 use crate::names::{RUN_UID, Role, RunId, RunKind, has_role, label, run_of};
@@ -32,6 +34,18 @@ impl Sweep for VolumeSnapshotBackup {
 impl Sweep for VolumeSnapshotRestore {
     async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
         sweep_runs::<Self>(&context, RunKind::Restore, &run).await
+    }
+}
+
+impl Sweep for ForgetRequest {
+    async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
+        sweep_runs::<Self>(&context, RunKind::Forget, &run).await
+    }
+}
+
+impl Sweep for Repository {
+    async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
+        sweep_runs::<Self>(&context, RunKind::Maintenance, &run).await
     }
 }
 

@@ -15,7 +15,10 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore};
+use longshore_api::{
+    ForgetRequest, OWN_GROUP, Repository, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent,
+    VolumeSnapshotRestore,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -47,6 +50,10 @@ pub struct Stores {
     pub snapshots: Store<VolumeSnapshot>,
     /// PVCs, everybody's.
     pub claims: Store<PersistentVolumeClaim>,
+    /// Repositories, those outside protected namespaces too.
+    pub repositories: Store<Repository>,
+    /// Requests to forget restore points, likewise.
+    pub forgets: Store<ForgetRequest>,
     /// By protected namespace.
     pub protected: BTreeMap<String, ProtectedStores>,
     health: WatchHealth,
@@ -60,6 +67,10 @@ pub struct Wakes {
     pub restores: UnboundedReceiver<ObjectRef<VolumeSnapshotRestore>>,
     /// Keepers to look at.
     pub keepers: UnboundedReceiver<ObjectRef<VolumeSnapshotContent>>,
+    /// Repositories to look at.
+    pub repositories: UnboundedReceiver<ObjectRef<Repository>>,
+    /// Requests to forget to look at.
+    pub forgets: UnboundedReceiver<ObjectRef<ForgetRequest>>,
 }
 
 /// Which watches have not begun, or were cut off, and why.
@@ -104,6 +115,13 @@ impl Stores {
     pub fn is_complete(&self, protected_namespace: &str) -> bool {
         let of_other = |name: &str| name.split_once('/').is_some_and(|(one, _)| one != protected_namespace);
         self.health.first(|name, state| !of_other(name) && *state == WatchState::Starting).is_none()
+    }
+
+    /// Whether the watches of our own kinds have delivered all that exists. Backups and restores do not wait for them: in a cluster whose
+    /// definitions are those of an older release they never begin.
+    pub fn own_kinds_are_complete(&self) -> bool {
+        let is_own = |name: &str| name.split_once('/').is_some_and(|(group, _)| group == OWN_GROUP);
+        self.health.first(|name, state| is_own(name) && *state == WatchState::Starting).is_none()
     }
 
     /// Whether every watch, of every namespace, is past its start.
@@ -183,6 +201,8 @@ struct Senders {
     backups: UnboundedSender<ObjectRef<VolumeSnapshotBackup>>,
     restores: UnboundedSender<ObjectRef<VolumeSnapshotRestore>>,
     keepers: UnboundedSender<ObjectRef<VolumeSnapshotContent>>,
+    repositories: UnboundedSender<ObjectRef<Repository>>,
+    forgets: UnboundedSender<ObjectRef<ForgetRequest>>,
 }
 
 impl Senders {
@@ -192,7 +212,24 @@ impl Senders {
             let _closed = match kind {
                 RunKind::Backup => self.backups.send(ObjectRef::new(name).within(namespace)).is_err(),
                 RunKind::Restore => self.restores.send(ObjectRef::new(name).within(namespace)).is_err(),
+                RunKind::Forget => self.forgets.send(ObjectRef::new(name).within(namespace)).is_err(),
+                RunKind::Maintenance => {
+                    self.repositories.send(ObjectRef::new(name).within(namespace)).is_err()
+                }
             };
+        }
+    }
+
+    /// Wakes everybody who waits for a slot.
+    fn wake_waiting(&self, runs: &Runs) {
+        for run in runs.restores.state_filter(is_waiting) {
+            let _closed = self.restores.send(ObjectRef::from_obj(run.as_ref())).is_err();
+        }
+        for run in runs.backups.state_filter(is_waiting) {
+            let _closed = self.backups.send(ObjectRef::from_obj(run.as_ref())).is_err();
+        }
+        for run in runs.forgets.state_filter(is_waiting) {
+            let _closed = self.forgets.send(ObjectRef::from_obj(run.as_ref())).is_err();
         }
     }
 
@@ -201,26 +238,47 @@ impl Senders {
     }
 }
 
+/// Stores of all kinds that queue: the end of one kind may make room for another.
+struct Runs {
+    backups: Store<VolumeSnapshotBackup>,
+    restores: Store<VolumeSnapshotRestore>,
+    forgets: Store<ForgetRequest>,
+}
+
 /// Starts all watches.
 pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes) {
     let (backup_sender, backups_woken) = unbounded_channel();
     let (restore_sender, restores_woken) = unbounded_channel();
     let (keeper_sender, keepers_woken) = unbounded_channel();
-    let senders = Senders { backups: backup_sender, restores: restore_sender, keepers: keeper_sender };
+    let (repository_sender, repositories_woken) = unbounded_channel();
+    let (forget_sender, forgets_woken) = unbounded_channel();
+    let senders = Senders {
+        backups: backup_sender,
+        restores: restore_sender,
+        keepers: keeper_sender,
+        repositories: repository_sender,
+        forgets: forget_sender,
+    };
     let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
 
+    let queue = Arc::default();
     let wake = senders.backups.clone();
-    let backups = spawn_runs(&spawner, "volumesnapshotbackups", wake, |_: &VolumeSnapshotBackup| {});
+    let backups =
+        spawn_runs(&spawner, "volumesnapshotbackups", &senders, &queue, wake, |_: &VolumeSnapshotBackup| {});
     let contents = spawn_contents(&spawner, &senders, backups.clone());
     let restores = {
-        let (wake, senders, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
-        spawn_runs(&spawner, "volumesnapshotrestores", wake, move |restore: &VolumeSnapshotRestore| {
+        let (wake, to_keepers, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
+        let also = move |restore: &VolumeSnapshotRestore| {
             // A keeper waits for the end of its run.
             let uid = restore.uid().unwrap_or_default();
             let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
-            own.for_each(|keeper| senders.wake_keeper(&keeper));
-        })
+            own.for_each(|keeper| to_keepers.wake_keeper(&keeper));
+        };
+        spawn_runs(&spawner, "volumesnapshotrestores", &senders, &queue, wake, also)
     };
+    let (repositories, forgets) = spawn_own_kinds(&spawner, &senders, &queue);
+    let runs = Runs { backups: backups.clone(), restores: restores.clone(), forgets: forgets.clone() };
+    let _already_set = queue.set(runs);
     let snapshots = {
         let (senders, contents) = (senders.clone(), contents.clone());
         spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
@@ -245,9 +303,40 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         .into_iter()
         .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name, &claims)))
         .collect();
+    let health = spawner.health.clone();
     let stores =
-        Stores { backups, restores, contents, snapshots, claims, protected, health: spawner.health.clone() };
-    (stores, Wakes { backups: backups_woken, restores: restores_woken, keepers: keepers_woken })
+        Stores { backups, restores, contents, snapshots, claims, repositories, forgets, protected, health };
+    let wakes = Wakes {
+        backups: backups_woken,
+        restores: restores_woken,
+        keepers: keepers_woken,
+        repositories: repositories_woken,
+        forgets: forgets_woken,
+    };
+    (stores, wakes)
+}
+
+/// Repositories and requests to forget. The group before the slash keeps [`Stores::is_complete`] from waiting for them. A Repository that changed
+/// wakes the requests of its namespace that wait for one.
+fn spawn_own_kinds(
+    spawner: &Spawner,
+    senders: &Senders,
+    queue: &Arc<OnceLock<Runs>>,
+) -> (Store<Repository>, Store<ForgetRequest>) {
+    let name = |kind: &str| format!("{OWN_GROUP}/{kind}");
+    let wake = senders.forgets.clone();
+    let forgets = spawn_runs(spawner, &name("forgetrequests"), senders, queue, wake, |_: &ForgetRequest| {});
+    let (senders, waiting) = (senders.clone(), forgets.clone());
+    let api = Api::all(spawner.client.clone());
+    let repositories = spawner.spawn(&name("repositories"), api, any(), move |object: &Repository| {
+        let _closed = senders.repositories.send(ObjectRef::from_obj(object)).is_err();
+        for request in waiting.state_filter(|request| {
+            request.namespace() == object.namespace() && crate::kinds::forget::waits_for_repository(request)
+        }) {
+            let _closed = senders.forgets.send(ObjectRef::from_obj(request.as_ref())).is_err();
+        }
+    });
+    (repositories, forgets)
 }
 
 fn any() -> watcher::Config {
@@ -259,29 +348,31 @@ pub fn keepers(contents: &Store<VolumeSnapshotContent>) -> Vec<Arc<VolumeSnapsho
     contents.state_filter(|content| has_role(&content.metadata, Role::Keeper))
 }
 
-/// A run that changed wakes itself; one that holds no slot (any more) wakes those that wait for one, and `also`.
+/// A run that changed wakes itself; one that holds no slot (any more) calls `also`, and everybody who waits for one is woken.
 fn spawn_runs<K>(
     spawner: &Spawner,
     name: &str,
+    senders: &Senders,
+    queue: &Arc<OnceLock<Runs>>,
     wake: UnboundedSender<ObjectRef<K>>,
     also: impl Fn(&K) + Send + 'static,
 ) -> Store<K>
 where
     K: Queued + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    // The watch needs the store that only its start returns.
+    // The watch needs the stores that only the starts of all kinds return.
     let own: Arc<OnceLock<Store<K>>> = Arc::default();
-    let reader = own.clone();
+    let (reader, senders, queue) = (own.clone(), senders.clone(), queue.clone());
     let store = spawner.spawn(name, Api::all(spawner.client.clone()), any(), move |object: &K| {
-        let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
-        if is_waiting(object).is_some() || is_working(object) {
+        let reference = ObjectRef::from_obj(object);
+        let is_gone = reader.get().is_some_and(|store| store.get(&reference).is_none());
+        let _closed = wake.send(reference).is_err();
+        if !is_gone && (is_waiting(object) || is_working(object)) {
             return;
         }
         also(object);
-        for other in reader.get().map(Store::state).unwrap_or_default() {
-            if is_waiting(other.as_ref()).is_some() {
-                let _closed = wake.send(ObjectRef::from_obj(other.as_ref())).is_err();
-            }
+        if let Some(runs) = queue.get() {
+            senders.wake_waiting(runs);
         }
     });
     // Set before the first event can be handled in any case that matters: a run that waits is looked at when it is first seen.

@@ -41,17 +41,37 @@ pub struct Namespace {
     pub namespace: String,
 }
 
+/// Which Repository.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct RepositoryName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub repository: String,
+}
+
+/// How a maintenance of which Repository ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MaintenanceEnded {
+    /// Namespace of the Repository.
+    pub namespace: String,
+    /// Its name.
+    pub repository: String,
+    /// `Completed`, or the reason of the failure.
+    pub result: String,
+}
+
 /// Which kind of run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Kind {
-    /// `backup`, `restore` or `keeper`.
+    /// `backup`, `restore`, `keeper`, `repository` or `forget`.
     pub kind: String,
 }
 
 /// Which kind of run, and what became of one pass over it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Pass {
-    /// `backup`, `restore` or `keeper`.
+    /// `backup`, `restore`, `keeper`, `repository` or `forget`.
     pub kind: String,
     /// `ok` or `error`.
     pub result: String,
@@ -75,6 +95,29 @@ pub struct RunMetrics {
     pub bytes_transferred: Family<Namespace, Counter>,
 }
 
+/// The series of repositories and their maintenance.
+#[derive(Debug, Clone)]
+pub struct MaintenanceMetrics {
+    /// Maintenances that ended.
+    pub total: Family<MaintenanceEnded, Counter>,
+    /// From the start of the mover to its end.
+    pub duration: Durations,
+    /// Bytes that came back.
+    pub bytes_freed: Family<RepositoryName, Counter>,
+    /// When the last maintenance ended well, in seconds since 1970.
+    pub last_success: Family<RepositoryName, Seconds>,
+    /// When the last check ended well, in seconds since 1970.
+    pub last_check: Family<RepositoryName, Seconds>,
+    /// Bytes in the store.
+    pub size_bytes: Family<RepositoryName, Gauge>,
+    /// Restore points.
+    pub restore_points: Family<RepositoryName, Gauge>,
+    /// 1 while the Repository is not as it should be.
+    pub degraded: Family<RepositoryName, Gauge>,
+    /// Requests to forget that are not over.
+    pub forgets_pending: Family<Namespace, Gauge>,
+}
+
 /// All series of the operator.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -82,6 +125,8 @@ pub struct Metrics {
     pub backup: RunMetrics,
     /// Restores.
     pub restore: RunMetrics,
+    /// Repositories and their maintenance.
+    pub maintenance: MaintenanceMetrics,
     /// Runs that hold a slot.
     pub active: Family<Kind, Gauge>,
     /// Runs that wait for one.
@@ -138,6 +183,42 @@ impl RunMetrics {
     }
 }
 
+impl MaintenanceMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            total: Family::default(),
+            duration: Family::new_with_constructor(run_histogram),
+            bytes_freed: Family::default(),
+            last_success: Family::default(),
+            last_check: Family::default(),
+            size_bytes: Family::default(),
+            restore_points: Family::default(),
+            degraded: Family::default(),
+            forgets_pending: Family::default(),
+        };
+        registry.register("maintenance", "maintenances of repositories that ended", metrics.total.clone());
+        let duration = metrics.duration.clone();
+        registry.register("maintenance_duration_seconds", "duration of maintenances", duration);
+        let freed = metrics.bytes_freed.clone();
+        registry.register("maintenance_bytes_freed", "bytes that maintenance gave back", freed);
+        let last = metrics.last_success.clone();
+        registry.register(
+            "maintenance_last_success_timestamp_seconds",
+            "when the last maintenance ended well",
+            last,
+        );
+        let last = metrics.last_check.clone();
+        registry.register("repository_last_check_timestamp_seconds", "when the last check ended well", last);
+        registry.register("repository_size_bytes", "bytes in the store", metrics.size_bytes.clone());
+        registry.register("repository_restore_points", "restore points", metrics.restore_points.clone());
+        let degraded = metrics.degraded.clone();
+        registry.register("repository_degraded", "1 while a repository is not as it should be", degraded);
+        let pending = metrics.forgets_pending.clone();
+        registry.register("forget_pending", "requests to forget that are not over", pending);
+        metrics
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -150,6 +231,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("longshore");
         let backup = RunMetrics::register(&mut registry, "backup");
         let restore = RunMetrics::register(&mut registry, "restore");
+        let maintenance = MaintenanceMetrics::register(&mut registry);
         let active = Family::<Kind, Gauge>::default();
         registry.register("mover_active", "runs that hold a slot", active.clone());
         let queued = Family::<Kind, Gauge>::default();
@@ -164,6 +246,7 @@ impl Metrics {
         Self {
             backup,
             restore,
+            maintenance,
             active,
             queued,
             reconciles,
@@ -209,11 +292,22 @@ mod tests {
         let source = Source { namespace: "shop".into(), pvc: "data".into() };
         metrics.backup.last_success.get_or_create(&source).set(5.0);
         metrics.leader.set(1);
+        let repository = RepositoryName { namespace: "velero".into(), repository: "main".into() };
+        metrics.maintenance.size_bytes.get_or_create(&repository).set(7);
+        metrics.maintenance.restore_points.get_or_create(&repository).set(2);
+        metrics.maintenance.bytes_freed.get_or_create(&repository).inc_by(3);
+        let result = "Completed".into();
+        let ended = MaintenanceEnded { namespace: "velero".into(), repository: "main".into(), result };
+        metrics.maintenance.total.get_or_create(&ended).inc();
         let page = metrics.render();
         for line in [
             "longshore_backup_total{namespace=\"shop\",pvc=\"data\",result=\"Completed\"} 1",
             "longshore_backup_last_success_timestamp_seconds{namespace=\"shop\",pvc=\"data\"} 5.0",
             "longshore_leader 1",
+            "longshore_repository_size_bytes{namespace=\"velero\",repository=\"main\"} 7",
+            "longshore_repository_restore_points{namespace=\"velero\",repository=\"main\"} 2",
+            "longshore_maintenance_bytes_freed_total{namespace=\"velero\",repository=\"main\"} 3",
+            "longshore_maintenance_total{namespace=\"velero\",repository=\"main\",result=\"Completed\"} 1",
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");
         }

@@ -31,6 +31,8 @@ kinds! {
     /// core
     SECRET = ("", "v1", "Secret", "secrets");
     /// core
+    CONFIG_MAP = ("", "v1", "ConfigMap", "configmaps");
+    /// core
     NAMESPACE = ("", "v1", "Namespace", "namespaces");
     /// core
     EVENT = ("", "v1", "Event", "events");
@@ -48,10 +50,18 @@ kinds! {
     VOLUME_SNAPSHOT = ("snapshot.storage.k8s.io", "v1", "VolumeSnapshot", "volumesnapshots");
     /// CSI
     VOLUME_SNAPSHOT_CONTENT = ("snapshot.storage.k8s.io", "v1", "VolumeSnapshotContent", "volumesnapshotcontents");
+    /// CSI
+    VOLUME_SNAPSHOT_CLASS = ("snapshot.storage.k8s.io", "v1", "VolumeSnapshotClass", "volumesnapshotclasses");
+    /// storage
+    STORAGE_CLASS = ("storage.k8s.io", "v1", "StorageClass", "storageclasses");
     /// Backup run
     BACKUP = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotBackup", "volumesnapshotbackups");
     /// Restore run
     RESTORE = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotRestore", "volumesnapshotrestores");
+    /// Where restore points live
+    REPOSITORY = ("longshore.dev", "v1alpha1", "Repository", "repositories");
+    /// The wish that a restore point be deleted
+    FORGET_REQUEST = ("longshore.dev", "v1alpha1", "ForgetRequest", "forgetrequests");
 }
 
 impl Kind {

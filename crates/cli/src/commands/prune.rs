@@ -51,7 +51,7 @@ pub struct Report {
 /// What was removed of a bucket that keeps versions.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Versions {
+pub(crate) struct Versions {
     removed: u64,
     removed_bytes: u64,
     locked: u64,
@@ -113,7 +113,7 @@ pub(super) fn execute(
 }
 
 /// In a bucket that keeps versions, what was deleted is only hidden; this gives its space back.
-fn remove_hidden(
+pub(crate) fn remove_hidden(
     access: &Access,
     repository: &Repository,
     keep: Duration,
@@ -138,7 +138,7 @@ fn remove_hidden(
     }
 }
 
-fn show(control: &Control, stage: PruneStage) {
+pub(crate) fn show(control: &Control, stage: PruneStage) {
     control.set_stage(match stage {
         PruneStage::Marking | PruneStage::Planned(_) | PruneStage::Settling => Stage::Scanning,
         PruneStage::Copying(..) => Stage::Transferring,

@@ -13,6 +13,28 @@ use crate::settings::{Access, normal_location, store_variables, trim_line_break}
 /// Largest value of a Secret; Kubernetes allows 1 MiB for all of one.
 const VALUE_BYTES_MAX: u64 = 1 << 20;
 
+/// Keys of OADP's that mean nothing here. Its data mover forgot points and started runs by them; a point of ours belongs to a backup that somebody
+/// asked for, and goes when that one is deleted.
+const WITHOUT_MEANING: [&str; 8] = [
+    "SnapshotScheduleCron",
+    "SnapshotRetainPolicyHourly",
+    "SnapshotRetainPolicyDaily",
+    "SnapshotRetainPolicyWeekly",
+    "SnapshotRetainPolicyMonthly",
+    "SnapshotRetainPolicyYearly",
+    "SnapshotRetainPolicyWithin",
+    "restic-prune-interval",
+];
+
+/// Says once which keys of the Secret are ignored. Their values are not read.
+pub(super) fn note_ignored_keys(folder: &Path) {
+    let present: Vec<&str> = WITHOUT_MEANING.into_iter().filter(|name| folder.join(name).exists()).collect();
+    if !present.is_empty() {
+        let keys = present.join(", ");
+        tracing::info!(keys, "keys of the Secret are ignored: nothing is forgotten or scheduled by them");
+    }
+}
+
 /// Reads the Secret's files and finds out what the address needs. Values never leave this function but for the store.
 pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
     let secret = Files { folder };

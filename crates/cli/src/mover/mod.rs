@@ -4,6 +4,7 @@
 //! and an exit code go out. The credentials are tried before a byte of the volume is read.
 
 mod credentials;
+mod maintenance;
 mod quantity;
 mod tasks;
 
@@ -87,8 +88,11 @@ fn job(arguments: &MoverArguments, control: &Control) -> Result<Outcome, Failed>
         JobDocument::from_json(&text).map_err(|error| Failed::new(Reason::InvalidJob, chain(&error)))?;
     let span = tracing::info_span!("job", run = %document.run.uid, namespace = %document.run.namespace, name = %document.run.name);
     let _entered = span.enter();
+    credentials::note_ignored_keys(&arguments.credentials);
     match &document.task {
         Task::Backup(task) => tasks::backup(arguments, &document, task, control, started),
         Task::Restore(task) => tasks::restore(arguments, &document, task, control, started),
+        Task::Forget(task) => maintenance::forget(arguments, &document, task, started),
+        Task::Maintain(task) => maintenance::maintain(arguments, task, control, started),
     }
 }

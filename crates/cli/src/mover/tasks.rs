@@ -1,4 +1,4 @@
-//! The two jobs of a mover.
+//! The jobs of a mover that has a volume.
 
 use std::time::Instant;
 
@@ -118,7 +118,7 @@ fn find(repository: &Repository, reference: &RestorePointReference) -> Result<Sn
     })
 }
 
-fn source(cluster_uid: &str, namespace: &str, pvc: &str) -> SourceIdentity {
+pub(super) fn source(cluster_uid: &str, namespace: &str, pvc: &str) -> SourceIdentity {
     SourceIdentity::Pvc { cluster_uid: cluster_uid.into(), namespace: namespace.into(), pvc: pvc.into() }
 }
 
@@ -145,10 +145,10 @@ fn kubernetes(document: &JobDocument, volume: &SourceVolume) -> KubernetesVolume
     }
 }
 
-fn failed(failure: Failure) -> Failed {
+pub(super) fn failed(failure: Failure) -> Failed {
     Failed::new(failure.cause, failure.message)
 }
 
-fn milliseconds(started: Instant) -> u64 {
+pub(super) fn milliseconds(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -11,6 +11,7 @@ mod kill;
 mod kills;
 mod memory;
 mod mover;
+mod mover_maintenance;
 mod protection;
 mod repair;
 mod roundtrip;

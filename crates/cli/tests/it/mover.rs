@@ -15,14 +15,15 @@ use crate::failures::walk;
 use crate::roundtrip::nasty_tree;
 use crate::sandbox::{PASSWORD, Sandbox, assert_same_bytes, describe, image, texts};
 
-const RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11";
+pub const RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11";
 
-struct Pod {
-    sandbox: Sandbox,
+/// A sandbox with a Secret, and the mover as its pod runs it.
+pub struct Pod {
+    pub sandbox: Sandbox,
 }
 
 impl Pod {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let sandbox = Sandbox::empty();
         let secret = sandbox.path("secret");
         fs::create_dir(&secret).unwrap();
@@ -55,7 +56,7 @@ impl Pod {
         command
     }
 
-    fn run(&self, volume: &Path, task: Task, run: &str, namespace: &str) -> (i32, Outcome) {
+    pub fn run(&self, volume: &Path, task: Task, run: &str, namespace: &str) -> (i32, Outcome) {
         self.outcome(&mut self.command(volume, task, run, namespace, false))
     }
 
@@ -71,21 +72,21 @@ impl Pod {
         (output.status.code().unwrap(), result.outcome)
     }
 
-    fn backup(&self, volume: &Path, mode: VolumeMode, run: &str) -> BackupSummary {
+    pub fn backup(&self, volume: &Path, mode: VolumeMode, run: &str) -> BackupSummary {
         match self.run(volume, backup(mode), run, "shop") {
             (0, Outcome::BackedUp(summary)) => summary,
             other => panic!("{other:?}"),
         }
     }
 
-    fn restore(&self, volume: &Path, mode: VolumeMode, run: &str) -> RestoreSummary {
+    pub fn restore(&self, volume: &Path, mode: VolumeMode, run: &str) -> RestoreSummary {
         match self.run(volume, restore(mode, run, &[]), "restore", "shop") {
             (0, Outcome::Restored(summary)) => summary,
             other => panic!("{other:?}"),
         }
     }
 
-    fn fails(&self, volume: &Path, task: Task, namespace: &str) -> (i32, Reason, String) {
+    pub fn fails(&self, volume: &Path, task: Task, namespace: &str) -> (i32, Reason, String) {
         match self.run(volume, task, RUN, namespace) {
             (code, Outcome::Failed { reason, message }) => {
                 assert_eq!(code, i32::from(reason.exit_code()));
@@ -127,6 +128,44 @@ fn restore(mode: VolumeMode, run: &str, allowed: &[&str]) -> Task {
     };
     let allowed = allowed.iter().map(|name| (*name).to_owned()).collect();
     Task::Restore(Box::new(RestoreTask { reference, allowed_source_namespaces: allowed }))
+}
+
+#[test]
+fn vsm_27_retain_keys_and_a_schedule_forget_nothing_and_start_nothing() {
+    const SECOND: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c12";
+    let pod = Pod::new();
+    let secret = pod.sandbox.path("secret");
+    for (key, value) in [
+        ("SnapshotScheduleCron", "* * * * *"),
+        ("SnapshotRetainPolicyHourly", "1"),
+        ("SnapshotRetainPolicyDaily", "0"),
+        ("SnapshotRetainPolicyWithin", "1s"),
+        ("restic-prune-interval", "0"),
+    ] {
+        fs::write(secret.join(key), value).unwrap();
+    }
+    let (source, target) = (pod.sandbox.path("volume"), pod.sandbox.path("target"));
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "first").unwrap();
+    let mut command = pod.command(&source, backup(VolumeMode::Filesystem), RUN, "shop", false);
+    let log = texts(&command.output().unwrap()).1;
+    let said: Vec<&str> =
+        log.lines().filter(|line| line.contains("keys of the Secret are ignored")).collect();
+    assert_eq!(said.len(), 1, "said once: {log}");
+    assert!(
+        said[0].contains("SnapshotScheduleCron") && said[0].contains("SnapshotRetainPolicyHourly"),
+        "{log}"
+    );
+    fs::write(source.join("file"), "second").unwrap();
+    pod.backup(&source, VolumeMode::Filesystem, SECOND);
+    let list = pod.sandbox.ok(&["snapshots"]);
+    assert_eq!(list.matches("restore point ").count(), 2, "one point a run, and none is forgotten: {list}");
+    for (run, content) in [(RUN, "first"), (SECOND, "second")] {
+        fs::create_dir(&target).unwrap();
+        pod.restore(&target, VolumeMode::Filesystem, run);
+        assert_eq!(fs::read_to_string(target.join("file")).unwrap(), content);
+        fs::remove_dir_all(&target).unwrap();
+    }
 }
 
 #[test]

@@ -27,7 +27,10 @@ pub fn for_start<S: RunStatus, T>(
     // Every pod is unschedulable for the moment that its volume takes; that is no news.
     let usual = trouble.is_none_or(|trouble| {
         use OperatorReason as R;
-        matches!(trouble.reason, Reason::Operator(R::PVCNotBound | R::MoverPodUnschedulable))
+        matches!(
+            trouble.reason,
+            Reason::Operator(R::PVCNotBound | R::MoverPodUnschedulable | R::MoverWaitsForNode)
+        )
     });
     let stage = progressing_reason(&decision.status).to_owned();
     if usual && EXPECTANT.iter().any(|expectant| stage == *expectant && decision.is_patient(now, expectant)) {

@@ -5,17 +5,18 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, Volume, VolumeDevice, VolumeMount,
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource,
+    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeDevice, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use longshore_job::{
     BLOCK_PATH, CREDENTIALS_DIR, DOCUMENT_ENV, FILESYSTEM_PATH, JobDocument, Reason,
     TERMINATION_MESSAGE_PATH, Task, VolumeMode,
 };
 
-use crate::names::{Role, RunId};
+use crate::names::{LANE, Role, RunId};
 
 /// Name of the only container of a mover's pod.
 pub const CONTAINER: &str = "mover";
@@ -23,6 +24,8 @@ pub const CONTAINER: &str = "mover";
 const LOG_LEVEL_ENV: &str = "LONGSHORE_LOG";
 /// Attempts after the first: a kill, an eviction or a store that is down is not the end.
 const ATTEMPTS_MORE: i32 = 4;
+/// User and group of a pod without a volume: nobody's files are to be read, so nothing speaks for root.
+const NOBODY: i64 = 65_532;
 /// Time for the mover to store its last checkpoint after it was told to stop.
 const GRACE_SECONDS: i64 = 30;
 
@@ -37,10 +40,14 @@ pub struct MoverOptions {
     pub memory: String,
     /// ServiceAccount without rights.
     pub service_account: String,
+    /// The same for maintenance and forgetting, which have another cloud identity where stores know such.
+    pub maintenance_service_account: String,
     /// Longest time that a run's mover may take, attempts included.
     pub deadline_seconds: Option<i64>,
     /// How much it logs: error, warn, info, debug or trace.
     pub log_level: String,
+    /// Where movers are.
+    pub protected_namespaces: Vec<String>,
 }
 
 /// What a mover's pod is attached to.
@@ -48,12 +55,12 @@ pub struct MoverOptions {
 pub struct MoverPod<'a> {
     /// Protected namespace.
     pub namespace: &'a str,
-    /// PVC.
-    pub claim: &'a str,
-    /// Its volume mode.
-    pub volume_mode: VolumeMode,
+    /// PVC and its volume mode; none for work on the repository alone.
+    pub volume: Option<(&'a str, VolumeMode)>,
     /// Secret with the repository's address and credentials.
     pub secret: &'a str,
+    /// Lane, if movers per node are limited.
+    pub lane: Option<u32>,
 }
 
 /// The Job that runs one mover.
@@ -67,6 +74,9 @@ pub fn mover_job(
     document: &JobDocument,
 ) -> Result<Job, serde_json::Error> {
     let mut metadata = run.metadata(&run.child_name(), Some(pod.namespace), Role::Temporary);
+    if let (Some(lane), Some(labels)) = (pod.lane, metadata.labels.as_mut()) {
+        labels.insert(LANE.to_owned(), lane.to_string());
+    }
     let template_metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
         labels: metadata.labels.clone(),
         annotations: metadata.annotations.clone(),
@@ -119,14 +129,18 @@ fn pod_spec(
     pod: MoverPod<'_>,
     document: &JobDocument,
 ) -> Result<PodSpec, serde_json::Error> {
+    let service_account =
+        if pod.volume.is_some() { &options.service_account } else { &options.maintenance_service_account };
     Ok(PodSpec {
+        affinity: pod.lane.map(|lane| apart(lane, &options.protected_namespaces)),
         restart_policy: Some("Never".to_owned()),
-        service_account_name: Some(options.service_account.clone()),
+        service_account_name: Some(service_account.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         security_context: Some(PodSecurityContext {
-            // No fsGroup: it would change the owner of every file of the volume.
+            // Never with a volume: it would change the owner of every file there. Without one it opens the Secret's files.
+            fs_group: pod.volume.is_none().then_some(NOBODY),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 localhost_profile: None,
@@ -134,34 +148,59 @@ fn pod_spec(
             ..PodSecurityContext::default()
         }),
         containers: vec![container(options, pod, document)?],
-        volumes: Some(vec![
-            Volume {
-                name: "volume".to_owned(),
-                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                    claim_name: pod.claim.to_owned(),
-                    // Read-only only in the container: the kubelet must be able to replay the journal of a fresh clone.
-                    read_only: None,
-                }),
-                ..Volume::default()
-            },
-            Volume {
-                name: "credentials".to_owned(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(pod.secret.to_owned()),
-                    default_mode: Some(0o400),
-                    optional: Some(false),
-                    items: None,
-                }),
-                ..Volume::default()
-            },
-            Volume {
-                name: "temporary".to_owned(),
-                empty_dir: Some(EmptyDirVolumeSource::default()),
-                ..Volume::default()
-            },
-        ]),
+        volumes: Some(volumes(pod)),
         ..PodSpec::default()
     })
+}
+
+/// No two movers of one lane share a node, whatever their namespace.
+fn apart(lane: u32, namespaces: &[String]) -> Affinity {
+    let others = PodAffinityTerm {
+        label_selector: Some(LabelSelector {
+            match_labels: Some([(LANE.to_owned(), lane.to_string())].into()),
+            match_expressions: None,
+        }),
+        namespaces: Some(namespaces.to_vec()),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..PodAffinityTerm::default()
+    };
+    Affinity {
+        pod_anti_affinity: Some(PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![others]),
+            preferred_during_scheduling_ignored_during_execution: None,
+        }),
+        ..Affinity::default()
+    }
+}
+
+fn volumes(pod: MoverPod<'_>) -> Vec<Volume> {
+    let volume = pod.volume.map(|(claim, _)| Volume {
+        name: "volume".to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            // Read-only only in the container: the kubelet must be able to replay the journal of a fresh clone.
+            read_only: None,
+        }),
+        ..Volume::default()
+    });
+    let others = [
+        Volume {
+            name: "credentials".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(pod.secret.to_owned()),
+                default_mode: Some(0o400),
+                optional: Some(false),
+                items: None,
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "temporary".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+    ];
+    volume.into_iter().chain(others).collect()
 }
 
 fn container(
@@ -178,12 +217,14 @@ fn container(
     };
     let mut mounts = vec![mount("credentials", CREDENTIALS_DIR, true), mount("temporary", "/tmp", false)];
     let mut devices = None;
-    match pod.volume_mode {
-        VolumeMode::Filesystem => mounts.push(mount("volume", FILESYSTEM_PATH, reads_only)),
-        VolumeMode::Block => {
+    let volume_mode = pod.volume.map(|(_, mode)| mode);
+    match volume_mode {
+        Some(VolumeMode::Filesystem) => mounts.push(mount("volume", FILESYSTEM_PATH, reads_only)),
+        Some(VolumeMode::Block) => {
             devices =
                 Some(vec![VolumeDevice { name: "volume".to_owned(), device_path: BLOCK_PATH.to_owned() }]);
         }
+        None => {}
     }
     let memory = Quantity(options.memory.clone());
     Ok(Container {
@@ -214,13 +255,14 @@ fn container(
             claims: None,
         }),
         security_context: Some(SecurityContext {
-            run_as_user: Some(0),
-            run_as_non_root: Some(false),
+            run_as_user: Some(if volume_mode.is_some() { 0 } else { NOBODY }),
+            run_as_group: volume_mode.is_none().then_some(NOBODY),
+            run_as_non_root: Some(volume_mode.is_none()),
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
             capabilities: Some(Capabilities {
                 drop: Some(vec!["ALL".to_owned()]),
-                add: capabilities(pod.volume_mode, reads_only),
+                add: capabilities(volume_mode, reads_only),
             }),
             ..SecurityContext::default()
         }),
@@ -231,11 +273,13 @@ fn container(
 }
 
 /// The least that reads, or restores, every file whoever owns it; all within Pod Security level `baseline`.
-fn capabilities(volume_mode: VolumeMode, reads_only: bool) -> Option<Vec<String>> {
+fn capabilities(volume_mode: Option<VolumeMode>, reads_only: bool) -> Option<Vec<String>> {
     let names: &[&str] = match (volume_mode, reads_only) {
-        (VolumeMode::Block, _) => return None,
-        (VolumeMode::Filesystem, true) => &["DAC_OVERRIDE"],
-        (VolumeMode::Filesystem, false) => &["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"],
+        (None | Some(VolumeMode::Block), _) => return None,
+        (Some(VolumeMode::Filesystem), true) => &["DAC_OVERRIDE"],
+        (Some(VolumeMode::Filesystem), false) => {
+            &["DAC_OVERRIDE", "CHOWN", "FOWNER", "FSETID", "SETFCAP", "MKNOD"]
+        }
     };
     Some(names.iter().map(|name| (*name).to_owned()).collect())
 }

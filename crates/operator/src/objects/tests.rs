@@ -1,7 +1,8 @@
 //! Objects as they are sent.
 
 use longshore_job::{
-    BackupTask, CONTRACT_VERSION, JobDocument, RestoreTask, RunIdentity, SourceVolume, Task, VolumeMode,
+    BackupTask, CONTRACT_VERSION, ForgetTask, JobDocument, RestoreTask, RunIdentity, SourceVolume, Task,
+    VolumeMode,
 };
 
 use super::*;
@@ -48,13 +49,20 @@ fn options() -> MoverOptions {
         image_pull_policy: "IfNotPresent".into(),
         memory: "512Mi".into(),
         service_account: "longshore-mover".into(),
+        maintenance_service_account: "longshore-maintenance".into(),
         deadline_seconds: None,
         log_level: "info".into(),
+        protected_namespaces: vec!["vault".into()],
     }
 }
 
 fn pod(volume_mode: VolumeMode) -> MoverPod<'static> {
-    MoverPod { namespace: "vault", claim: "longshore-6f9619ff8b86", volume_mode, secret: "credentials" }
+    MoverPod {
+        namespace: "vault",
+        volume: Some(("longshore-6f9619ff8b86", volume_mode)),
+        secret: "credentials",
+        lane: None,
+    }
 }
 
 #[test]
@@ -96,6 +104,44 @@ fn a_block_volume_is_a_device_and_no_mount() {
     let container = job.spec.unwrap().template.spec.unwrap().containers.into_iter().next().unwrap();
     assert_eq!(container.volume_devices.unwrap()[0].device_path, "/dev/longshore-volume");
     assert!(container.volume_mounts.unwrap().iter().all(|mount| mount.name != "volume"));
+}
+
+#[test]
+fn vsm_25_two_movers_of_one_lane_never_share_a_node() {
+    let mut place = pod(VolumeMode::Block);
+    place.lane = Some(1);
+    let job = mover_job(&run(), &options(), place, &backup(VolumeMode::Block)).unwrap();
+    let template = job.spec.unwrap().template;
+    let labels = template.metadata.unwrap().labels.unwrap();
+    let apart = template.spec.unwrap().affinity.unwrap().pod_anti_affinity.unwrap();
+    let term = apart.required_during_scheduling_ignored_during_execution.unwrap().remove(0);
+    let wanted = term.label_selector.unwrap().match_labels.unwrap();
+    assert!(wanted.iter().all(|(key, value)| labels.get(key) == Some(value)) && !wanted.is_empty());
+    assert_eq!(
+        (term.topology_key.as_str(), term.namespaces.unwrap()),
+        ("kubernetes.io/hostname", vec!["vault".into()])
+    );
+    assert_eq!(job.metadata.labels.unwrap()[crate::names::LANE], "1");
+}
+
+#[test]
+fn a_pod_without_a_volume_is_nobodys_and_fits_pod_security_restricted() {
+    let reference = "longshore://c/shop/data/run?mode=Block".parse().unwrap();
+    let document = document(Task::Forget(Box::new(ForgetTask { reference })));
+    let pod = MoverPod { volume: None, ..pod(VolumeMode::Block) };
+    let spec = mover_job(&run(), &options(), pod, &document).unwrap().spec.unwrap().template.spec.unwrap();
+    assert_eq!(spec.service_account_name.as_deref(), Some("longshore-maintenance"));
+    let volumes: Vec<String> = spec.volumes.unwrap().into_iter().map(|volume| volume.name).collect();
+    assert_eq!(volumes, ["credentials", "temporary"]);
+    assert_eq!(spec.security_context.unwrap().fs_group, Some(65_532));
+    let container = spec.containers.into_iter().next().unwrap();
+    assert!(container.volume_devices.is_none());
+    assert!(container.volume_mounts.unwrap().iter().all(|mount| mount.name != "volume"));
+    let context = container.security_context.unwrap();
+    assert_eq!((context.run_as_user, context.run_as_non_root), (Some(65_532), Some(true)));
+    assert_eq!(context.allow_privilege_escalation, Some(false));
+    let capabilities = context.capabilities.unwrap();
+    assert_eq!((capabilities.drop.unwrap(), capabilities.add), (vec!["ALL".to_owned()], None));
 }
 
 #[test]

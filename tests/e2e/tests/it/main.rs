@@ -7,9 +7,12 @@ mod bad_restores;
 mod bucket;
 mod copies;
 mod database;
+mod forget;
 mod independence;
 #[cfg(feature = "long")]
 mod many;
+mod oadp_options;
+mod oadp_replay;
 mod operator_killed;
 mod overhead;
 mod road;

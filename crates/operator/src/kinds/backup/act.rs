@@ -10,14 +10,16 @@ use longshore_job::{BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, Sour
 
 use super::decide::{Decision, Step};
 use super::observe::Observed;
+use crate::class_options::{self, Side};
 use crate::cluster::{Context, Error, create, set_finalizer, write_status};
+use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::Role;
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_content,
 };
 use crate::quantity::parse_bytes;
-use crate::runner::{Ended, after_write, requeue, tell_result, with_trouble};
+use crate::runner::{Ended, after_write, requeue, secret_name, tell_result, with_trouble};
 use crate::status::RunStatus;
 
 /// Carries `decision` out.
@@ -60,6 +62,7 @@ pub async fn act(
     };
     after_write(context, backup, &observed.seen.status, &status, &ended).await;
     if decision.release && status.phase() == observed.seen.status.phase() {
+        context.lanes.forget(&observed.run.uid);
         set_finalizer(&api, backup, false).await?;
     }
     Ok(requeue(decision.requeue))
@@ -96,10 +99,12 @@ async fn carry_out(
         }
         Step::CreateClaim { bytes } => {
             let pvc = status.source_pvc_data.clone().unwrap_or_default();
+            let own_class = pvc.storage_class_name.as_deref();
+            let chosen = class_options::find(context, namespace, own_class, Side::Source).await?;
             let request = ClaimRequest {
-                storage_class: pvc.storage_class_name.as_deref(),
+                storage_class: chosen.storage_class_or(own_class),
                 volume_mode: &source.volume_mode,
-                access_modes: vec!["ReadWriteOnce".to_owned()],
+                access_modes: chosen.access_modes(),
                 size: at_least(pvc.size.as_deref().unwrap_or_default(), bytes),
                 snapshot: Some(&name),
                 labels: Default::default(),
@@ -111,9 +116,9 @@ async fn carry_out(
         Step::CreateJob => {
             let pod = MoverPod {
                 namespace,
-                claim: &name,
-                volume_mode: mode(&source.volume_mode),
-                secret: secret_name(backup),
+                volume: Some((&name, mode(&source.volume_mode))),
+                secret: secret_name(backup.spec.restic_secret_ref.as_ref()),
+                lane: lanes::lane(context, &run.uid),
             };
             let document = document(observed);
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
@@ -129,12 +134,6 @@ async fn carry_out(
         Step::Dismantle => observed.temporary.delete_all(context, namespace).await?,
     }
     Ok(true)
-}
-
-/// The Secret that the backup names, or the one that OADP's first plugins meant by naming none.
-fn secret_name(backup: &VolumeSnapshotBackup) -> &str {
-    let named = backup.spec.restic_secret_ref.as_ref().and_then(|reference| reference.name.as_deref());
-    named.filter(|name| !name.is_empty()).unwrap_or(crate::runner::DEFAULT_SECRET)
 }
 
 /// The larger of what the source asked for and what the snapshot needs.

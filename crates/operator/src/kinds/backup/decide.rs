@@ -4,7 +4,7 @@
 //!            source found            slot free              mover's result read      temporary objects
 //!   (new) ──────────────► InProgress ────────► InProgress ───────────► SnapshotBackupDone ──► Cleanup ──────► Completed
 //!     │                    Queued               Processing                  Completed                  gone
-//!     │                      │                      │
+//!     │                      │                      │  Velero gave up: the mover is stopped first
 //!     └──────────────────────┴──────────────────────┴──► Failed (temporary objects are removed after the write)
 //!
 //!   deleted in any phase: temporary objects are removed, then the finalizer; data in the repository stays.
@@ -23,6 +23,7 @@ use crate::kinds::{ending, waiting};
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{LIMITED, Limits, PROGRESSING, REQUEUE_OVER, RunStatus, overdue, set_condition};
+use crate::velero::{self, Requester};
 
 /// A change to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +60,8 @@ pub struct Seen {
     pub status: VolumeSnapshotBackupStatus,
     /// The source; looked for only while the phase is new.
     pub source: Source,
+    /// The Velero object that asked for the run; looked for only while that matters.
+    pub requester: Requester,
     /// The run may work now.
     pub has_slot: bool,
     /// Copy of the content.
@@ -69,6 +72,8 @@ pub struct Seen {
     pub claim: Child,
     /// Job and pods.
     pub mover: MoverState,
+    /// Neither Job nor pod is there.
+    pub mover_gone: bool,
     /// Temporary objects that exist, for messages.
     pub leftovers: Vec<String>,
     /// Something that keeps the operator from looking.
@@ -117,6 +122,12 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
     if !seen.finalizer {
         decision.step(Step::AddFinalizer);
     }
+    if matches!(phase, Phase::New | Phase::InProgress)
+        && let Some(trouble) = velero::follow(&mut decision, now, &seen.requester)
+        && stop(&mut decision, now, seen, &trouble)
+    {
+        return decision;
+    }
     if let Some(trouble) = &seen.blocked {
         decision.wait_or_fail(now, limits, trouble);
         return decision;
@@ -152,6 +163,21 @@ fn leave(decision: &mut Decision, seen: &Seen) {
         decision.step(Step::Dismantle);
         decision.requeue = Duration::from_secs(30);
     }
+}
+
+/// Nobody would use what the run makes: the mover goes first, so that whoever gets the slot does not share it. A restore point that is made already
+/// is recorded all the same. False if the run goes on.
+fn stop(decision: &mut Decision, now: Timestamp, seen: &Seen, trouble: &Trouble) -> bool {
+    if matches!(&seen.mover, MoverState::Succeeded(Outcome::BackedUp(_))) {
+        return false;
+    }
+    if seen.mover_gone {
+        decision.fail(now, trouble);
+    } else {
+        decision.step(Step::DeleteMover);
+        decision.progressing(now, "Stopping", &trouble.message);
+    }
+    true
 }
 
 fn accept(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen) {

@@ -20,6 +20,7 @@ use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::RunStatus;
 use crate::temporary::{Temporary, named};
+use crate::velero;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {
@@ -54,6 +55,8 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     } else {
         Source::Unknown
     };
+    let unfinished = !deleting && finalizer && protected;
+    let requester = velero::requester(context, backup, &namespace, unfinished).await;
     let stores = &context.stores;
     let name = run.child_name();
     let claim = named(&stores.claims, Some(&namespace), &name);
@@ -71,12 +74,8 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
         finalizer,
         status,
         source,
-        has_slot: !deleting
-            && context.backup_admissions.admit(
-                backup,
-                &stores.backups.state(),
-                context.options.concurrent_backups,
-            ),
+        requester,
+        has_slot: !deleting && context.has_slot(backup),
         content: content_child(named(&stores.contents, None, &name).as_deref(), &run.uid),
         snapshot: snapshot_child(named(&stores.snapshots, Some(&namespace), &name).as_deref(), &run.uid),
         claim: claim_child(
@@ -85,6 +84,7 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
             claim_warning(claim_uid.as_deref(), &temporary.warnings),
         ),
         mover,
+        mover_gone: temporary.jobs.is_empty() && temporary.pods.is_empty(),
         leftovers: temporary.names(),
         blocked,
     };

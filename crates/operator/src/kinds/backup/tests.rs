@@ -12,6 +12,7 @@ use crate::children::Child;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{Limits, RECONCILED, RunStatus};
+use crate::velero::Requester;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -36,11 +37,13 @@ fn blank() -> Seen {
         finalizer: true,
         status: VolumeSnapshotBackupStatus::default(),
         source: Source::Unknown,
+        requester: Requester::Unknown,
         has_slot: true,
         content: Child::Absent,
         snapshot: Child::Absent,
         claim: Child::Absent,
         mover: MoverState::Absent,
+        mover_gone: true,
         leftovers: Vec::new(),
         blocked: None,
     }
@@ -376,6 +379,45 @@ fn waiting_ends_in_failure_with_the_cause() {
         let late = decide(start + limit, &limits, &seen).status;
         assert_eq!((late.phase(), crate::status::failure(&late).unwrap().0), (Phase::Failed, reason));
     }
+}
+
+#[test]
+fn when_velero_gives_up_the_mover_is_stopped_before_the_run_fails() {
+    let mut world = World::new(vec![running(); 50]);
+    while !matches!(world.seen.mover, MoverState::Running { .. }) {
+        world.pass();
+    }
+    world.seen.requester = Requester::Over("Velero Backup vault/b is PartiallyFailed".into());
+    world.seen.mover_gone = false;
+    world.pass();
+    assert_eq!(world.order.last(), Some(&Step::DeleteMover));
+    assert_eq!(world.seen.status.phase(), Phase::InProgress, "the slot is kept until the mover is gone");
+    world.seen.mover_gone = true;
+    world.settle();
+    assert_eq!(crate::status::failure(&world.seen.status).unwrap().0, "VeleroGaveUp");
+    assert_eq!(reconciled(&world.seen.status), Some("False"));
+    assert!(world.seen.leftovers.is_empty() && !world.seen.finalizer);
+}
+
+#[test]
+fn a_queued_run_that_velero_gave_up_never_starts_and_a_finished_mover_is_recorded() {
+    let over = Requester::Over("Velero Backup vault/b is Failed".into());
+    let mut world = World::new(Vec::new());
+    world.seen.has_slot = false;
+    world.settle();
+    world.seen.requester = over.clone();
+    world.seen.has_slot = true;
+    world.settle();
+    assert_eq!(world.seen.status.phase(), Phase::Failed);
+    assert!(world.order.iter().all(|step| matches!(step, Step::AddFinalizer | Step::Dismantle)));
+
+    let mut world = World::new(vec![running(), good()]);
+    while !matches!(world.seen.mover, MoverState::Succeeded(_)) {
+        world.pass();
+    }
+    world.seen.requester = over;
+    world.settle();
+    assert_eq!(world.seen.status.phase(), Phase::Completed, "the restore point is there");
 }
 
 #[test]

@@ -15,12 +15,13 @@ use super::observe::Observed;
 use super::request::Asked;
 use crate::cluster::{Context, Error, create, delete, merge, set_finalizer, write_status};
 use crate::kinds::backup::at_least;
+use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::{RELEASE_AFTER, RUN, Role};
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_claim, snapshot_of_content,
 };
-use crate::runner::{DEFAULT_SECRET, Ended, after_write, now, requeue, tell_result, with_trouble};
+use crate::runner::{Ended, after_write, now, requeue, secret_name, tell_result, with_trouble};
 use crate::status::RunStatus;
 
 /// Carries `decision` out.
@@ -65,6 +66,7 @@ pub async fn act(
     };
     after_write(context, restore, &observed.seen.status, &decision.status, &ended).await;
     if decision.release && decision.status.phase() == observed.seen.status.phase() {
+        context.lanes.forget(&observed.run.uid);
         set_finalizer(&api, restore, false).await?;
     }
     Ok(requeue(decision.requeue))
@@ -121,7 +123,7 @@ async fn expose(
             let request = ClaimRequest {
                 storage_class: asked.storage_class.as_deref(),
                 volume_mode: volume_mode.as_str(),
-                access_modes: vec!["ReadWriteOnce".to_owned()],
+                access_modes: observed.class_options.access_modes(),
                 size: Quantity(asked.size.clone()),
                 snapshot: None,
                 labels: Default::default(),
@@ -131,13 +133,11 @@ async fn expose(
             create(&claims, &object, &run.uid).await
         }
         Step::CreateJob => {
-            let secret =
-                restore.spec.restic_secret_ref.as_ref().and_then(|reference| reference.name.as_deref());
             let pod = MoverPod {
                 namespace,
-                claim: &name,
-                volume_mode,
-                secret: secret.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_SECRET),
+                volume: Some((&name, volume_mode)),
+                secret: secret_name(restore.spec.restic_secret_ref.as_ref()),
+                lane: lanes::lane(context, &run.uid),
             };
             let document = JobDocument {
                 version: CONTRACT_VERSION,

@@ -22,6 +22,7 @@ use crate::kinds::{ending, waiting};
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{Limits, PROGRESSING, REQUEUE_OVER, RunStatus, TARGET_BOUND, overdue, set_condition};
+use crate::velero::{self, Requester};
 
 /// A change to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +69,8 @@ pub struct Seen {
     pub status: VolumeSnapshotRestoreStatus,
     /// Whether the run can be done; looked at only while that matters.
     pub request: Request,
+    /// The Velero object that asked for the run; looked for only while that matters.
+    pub requester: Requester,
     /// The run may work now.
     pub has_slot: bool,
     /// PVC in the protected namespace.
@@ -154,6 +157,12 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
     if !seen.finalizer {
         decision.step(Step::AddFinalizer);
     }
+    if matches!(phase, Phase::New | Phase::InProgress)
+        && let Some(trouble) = velero::follow(&mut decision, now, &seen.requester)
+    {
+        stop(&mut decision, now, seen, &trouble);
+        return decision;
+    }
     if let Some(trouble) = &seen.blocked {
         decision.wait_or_fail(now, limits, trouble);
         return decision;
@@ -202,6 +211,16 @@ fn leave(decision: &mut Decision, seen: &Seen) {
         decision.requeue = REQUEUE_OVER;
     } else {
         decision.requeue = Duration::from_secs(30);
+    }
+}
+
+/// Nobody would use what the run makes: the mover goes first, so that whoever gets the slot does not share it.
+fn stop(decision: &mut Decision, now: Timestamp, seen: &Seen, trouble: &Trouble) {
+    if seen.mover_gone {
+        decision.fail(now, trouble);
+    } else {
+        decision.step(Step::DeleteMover);
+        decision.progressing(now, "Stopping", &trouble.message);
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::{Api, ResourceExt};
 use longshore_api::{
-    DeletionPolicy, FINALIZER, Phase, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
-    VolumeSnapshotRestore,
+    BatchingStatus, DeletionPolicy, FINALIZER, Phase, VolumeSnapshot, VolumeSnapshotClass,
+    VolumeSnapshotContent, VolumeSnapshotRestore, VolumeSnapshotRestoreStatus,
 };
 
 use super::decide::{Request, ResultContent, Seen, Target};
 use super::request::{Asked, read, rival};
 use crate::children::{Child, claim_child, content_child, snapshot_child};
+use crate::class_options::{self, ClassOptions, Side};
 use crate::cluster::{Context, Error, classify, list};
 use crate::kinds::backup::{mover_state, only_snapshot_class};
 use crate::mover::claim_warning;
@@ -20,6 +21,7 @@ use crate::quantity::parse_bytes;
 use crate::reason::{OperatorReason, Reason, Trouble};
 use crate::status::RunStatus;
 use crate::temporary::{Temporary, named};
+use crate::velero;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {
@@ -31,6 +33,8 @@ pub struct Observed {
     pub namespace: String,
     /// What the run asks for, if it makes sense.
     pub asked: Option<Asked>,
+    /// What was chosen for volumes of the source's class; looked for only before something is made of it.
+    pub class_options: ClassOptions,
     /// VolumeSnapshotClass for the restored volume, when it was looked for.
     pub snapshot_class: Option<String>,
     /// Temporary objects.
@@ -58,28 +62,28 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let restores = stores.restores.state();
     let request = read(&restore.spec, &run.namespace, &context.options)
         .and_then(|asked| rival(restore, restores.iter().map(AsRef::as_ref)).map_or(Ok(asked), Err));
-    let (asked, mut request) = match request {
+    let (mut asked, mut request) = match request {
         Ok(asked) => (Some(asked), Request::Accepted),
         Err(trouble) => (None, Request::Refused(trouble)),
     };
     let found = objects(context, restore, &run, &namespace, finalizer).await?;
     let name = run.child_name();
     let snapshot = snapshot_child(named(&stores.snapshots, Some(&namespace), &name).as_deref(), &run.uid);
-    let mut snapshot_class = None;
+    let unfinished = !deleting && finalizer && stores.protected.contains_key(&namespace);
+    let to_choose =
+        asked.as_mut().filter(|_| unfinished && makes_volumes(restore, &status, &found.temporary));
+    let (class_options, class_trouble) = choose_class(context, &namespace, to_choose).await?;
     let mover_gone = found.temporary.jobs.is_empty() && found.temporary.pods.is_empty();
     let unaccepted = matches!(status.phase(), Phase::New | Phase::InProgress) && status.batching().is_none();
     let takes_snapshot = status.snapshot_id.is_some() && snapshot == Child::Absent && mover_gone;
-    if let (Some(asked), false, true) = (
-        &asked,
-        deleting,
-        (unaccepted && finalizer) || (takes_snapshot && status.phase() == Phase::InProgress),
-    ) {
+    let due = (unaccepted && finalizer) || (takes_snapshot && status.phase() == Phase::InProgress);
+    let mut snapshot_class = None;
+    if let Some(asked) = asked.as_ref().filter(|_| due && !deleting) {
         match resolve(context, asked, &run).await? {
             Ok(class) => snapshot_class = Some(class),
             Err(trouble) => request = wait_or_refuse(trouble),
         }
     }
-    let mover = mover_state(context, &namespace, &found.temporary).await;
     let claim = named(&stores.claims, Some(&namespace), &name);
     let warning =
         claim_warning(claim.as_ref().and_then(|claim| claim.uid()).as_deref(), &found.temporary.warnings);
@@ -88,11 +92,11 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         deleting,
         finalizer,
         request,
-        has_slot: !deleting
-            && context.restore_admissions.admit(restore, &restores, context.options.concurrent_restores),
+        requester: velero::requester(context, restore, &namespace, unfinished).await,
+        has_slot: !deleting && context.has_slot(restore),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
-        mover,
+        mover: mover_state(context, &namespace, &found.temporary).await,
         mover_gone,
         snapshot,
         result: found.result.as_deref().map(|content| describe(content, &run)),
@@ -100,7 +104,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         target: target(context, asked.as_ref(), &run).await?,
         leftovers: found.leftovers(),
         target_leftovers: found.target_leftovers(),
-        blocked: stores.blocked(&namespace),
+        blocked: stores.blocked(&namespace).or(class_trouble),
         status,
     };
     Ok(Observed {
@@ -108,6 +112,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         run,
         namespace,
         asked,
+        class_options,
         snapshot_class,
         temporary: found.temporary,
         result: found.result,
@@ -116,6 +121,38 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         target_snapshots: found.target_snapshots,
         target_contents: found.target_contents,
     })
+}
+
+/// Whether this pass may make something whose StorageClass matters, or look for its snapshots' class.
+fn makes_volumes(
+    restore: &VolumeSnapshotRestore,
+    status: &VolumeSnapshotRestoreStatus,
+    temporary: &Temporary,
+) -> bool {
+    match status.phase() {
+        Phase::New => true,
+        Phase::InProgress => status.batching() != Some(BatchingStatus::Queued) && temporary.jobs.is_empty(),
+        Phase::SnapshotRestoreDone => restore.spec.target_pvc.is_some(),
+        _ => false,
+    }
+}
+
+/// Puts the class that was chosen for restores in the place of the source's.
+async fn choose_class(
+    context: &Context,
+    protected_namespace: &str,
+    asked: Option<&mut Asked>,
+) -> Result<(ClassOptions, Option<Trouble>), Error> {
+    let Some(asked) = asked else { return Ok(Default::default()) };
+    let class = asked.storage_class.clone();
+    match class_options::find(context, protected_namespace, class.as_deref(), Side::Destination).await {
+        Ok(chosen) => {
+            asked.storage_class = chosen.storage_class.clone().or(class);
+            Ok((chosen, None))
+        }
+        Err(Error::Refused(trouble)) => Ok((ClassOptions::default(), Some(trouble))),
+        Err(error) => Err(error),
+    }
 }
 
 /// The objects of a run, temporary and others.
@@ -267,10 +304,12 @@ async fn target(context: &Context, asked: Option<&Asked>, run: &RunId) -> Result
     };
     let (stores, name) = (&context.stores, run.target_name());
     let claim = named(&stores.claims, Some(&run.namespace), &wanted.name);
+    let made_of = claim.as_ref().and_then(|claim| claim.spec.as_ref()?.storage_class_name.clone());
     let claim = claim_child(claim.as_deref(), &run.uid, None);
     let mut waits_for_consumer = false;
     if matches!(claim, Child::Pending { .. }) {
-        let class = wanted.storage_class_name.as_deref().or(asked.storage_class.as_deref());
+        let wanted = wanted.storage_class_name.as_deref().or(asked.storage_class.as_deref());
+        let class = made_of.as_deref().or(wanted);
         let class = storage_class(context, class).await?;
         waits_for_consumer =
             class.is_some_and(|class| class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"));

@@ -12,6 +12,7 @@ use crate::children::Child;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{Limits, RECONCILED, RunStatus, failure};
+use crate::velero::Requester;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -31,6 +32,7 @@ fn blank() -> Seen {
         finalizer: true,
         status: VolumeSnapshotRestoreStatus::default(),
         request: Request::Accepted,
+        requester: Requester::Unknown,
         has_slot: true,
         claim: Child::Absent,
         request_bytes: Some(1 << 30),
@@ -471,4 +473,28 @@ proptest! {
         }
         prop_assert!(world.seen.target_leftovers.is_empty() || world.target_claim);
     }
+}
+
+#[test]
+fn when_velero_gives_up_the_mover_is_stopped_before_the_run_fails() {
+    let mut seen = blank();
+    seen.status.phase = Some("InProgress".into());
+    seen.status.batching_status = Some("Processing".into());
+    seen.mover = MoverState::Running { pod: "p".into() };
+    seen.mover_gone = false;
+    seen.requester = Requester::Over("Velero Restore vault/r is Failed".into());
+    let first = decide(at(0), &Limits::default(), &seen);
+    assert_eq!(
+        (first.steps.as_slice(), first.status.phase()),
+        ([Step::DeleteMover].as_slice(), Phase::InProgress)
+    );
+    (seen.mover, seen.mover_gone, seen.status) = (MoverState::Absent, true, first.status);
+    let second = decide(at(1), &Limits::default(), &seen);
+    assert_eq!(failure(&second.status).unwrap().0, "VeleroGaveUp");
+    seen.status.phase = Some("SnapshotRestoreDone".into());
+    assert_ne!(
+        decide(at(2), &Limits::default(), &seen).status.phase(),
+        Phase::Failed,
+        "published is published"
+    );
 }

@@ -1,0 +1,80 @@
+//! Reads the cluster into [`Seen`].
+
+use kube::ResourceExt;
+use longshore_api::ForgetRequest;
+use longshore_job::{ReferenceError, RestorePointReference};
+
+use super::decide::{Asked, Seen};
+use crate::cluster::Context;
+use crate::kinds::backup::mover_state;
+use crate::names::RunId;
+use crate::reason::{OperatorReason, Trouble};
+use crate::repositories;
+use crate::temporary::Temporary;
+
+/// What was seen, with the objects behind it.
+pub struct Observed {
+    /// For the decision.
+    pub seen: Seen,
+    /// For acting on it.
+    pub run: RunId,
+    /// Job and pods.
+    pub temporary: Temporary,
+}
+
+/// Looks at a request and its Job.
+pub async fn observe(context: &Context, request: &ForgetRequest) -> Observed {
+    let run = super::run_id(request);
+    let stores = &context.stores;
+    let temporary = Temporary::from_stores(context, &run, &run.namespace);
+    let deleting = request.metadata.deletion_timestamp.is_some();
+    let seen = Seen {
+        deleting,
+        status: request.status.clone().unwrap_or_default(),
+        asked: asked(context, request),
+        has_slot: !deleting && context.has_slot(request),
+        mover: mover_state(context, &run.namespace, &temporary).await,
+        leftovers: !temporary.names().is_empty(),
+        blocked: stores.blocked(&run.namespace),
+    };
+    Observed { seen, run, temporary }
+}
+
+fn asked(context: &Context, request: &ForgetRequest) -> Asked {
+    let namespace = request.namespace().unwrap_or_default();
+    if !context.options.protected_namespaces.contains(&namespace) {
+        let message = format!("namespace {namespace} is not a protected namespace");
+        return Asked::Never(Trouble::new(OperatorReason::NamespaceNotProtected, message));
+    }
+    let reference = match reference(request.spec.reference.as_deref().unwrap_or_default()) {
+        Ok(reference) => reference,
+        Err(trouble) => return Asked::Never(trouble),
+    };
+    let repositories = context.stores.repositories.state();
+    match repositories::secret_of(&repositories, &namespace, request.spec.location.as_ref()) {
+        Ok(secret) => Asked::Point { reference, secret },
+        Err(trouble) => Asked::Unconfigured(trouble),
+    }
+}
+
+/// Reads the reference; one that may mean different points at different times is none.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn reference(text: &str) -> Result<RestorePointReference, Trouble> {
+    if text.is_empty() {
+        return Err(Trouble::new(OperatorReason::RepositoryReferenceMissing, "spec.reference is empty"));
+    }
+    let reference: RestorePointReference = text.parse().map_err(|error: ReferenceError| {
+        let reason = match error {
+            ReferenceError::ResticRepository => OperatorReason::OldResticRepository,
+            _ => OperatorReason::RepositoryReferenceInvalid,
+        };
+        Trouble::new(reason, error.to_string())
+    })?;
+    if reference.names_one_run() {
+        return Ok(reference);
+    }
+    let message = format!("spec.reference must name one run by its UID, not {:?}", reference.run);
+    Err(Trouble::new(OperatorReason::RepositoryReferenceInvalid, message))
+}

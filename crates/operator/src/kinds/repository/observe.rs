@@ -1,0 +1,71 @@
+//! Reads the cluster into [`Seen`].
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use longshore_api::Repository;
+
+use super::decide::Seen;
+use crate::cluster::{Context, chain};
+use crate::kinds::backup::mover_state;
+use crate::names::{MAINTAIN_NOW, RunId};
+use crate::reason::{OperatorReason, Trouble};
+use crate::repositories::maintenance_secret;
+use crate::schedule::{DAILY, Schedule};
+use crate::temporary::Temporary;
+
+/// What was seen, with the objects behind it.
+pub struct Observed {
+    /// For the decision.
+    pub seen: Seen,
+    /// For acting on it.
+    pub run: RunId,
+    /// Name of the Secret for maintenance, empty if none is named.
+    pub secret: String,
+    /// Job and pods.
+    pub temporary: Temporary,
+}
+
+/// Looks at a Repository and its maintenance's Job.
+pub async fn observe(context: &Context, repository: &Repository) -> Observed {
+    let run = super::run_id(repository);
+    let temporary = Temporary::from_stores(context, &run, &run.namespace);
+    let (secret, due) = match settings(context, repository) {
+        Ok((secret, due)) => (secret, Ok(due)),
+        Err(trouble) => (String::new(), Err(trouble)),
+    };
+    let seen = Seen {
+        deleting: repository.metadata.deletion_timestamp.is_some(),
+        generation: repository.metadata.generation,
+        status: repository.status.clone().unwrap_or_default(),
+        suspended: repository.spec.suspend == Some(true),
+        due,
+        request: repository.annotations().get(MAINTAIN_NOW).filter(|text| !text.is_empty()).cloned(),
+        mover: mover_state(context, &run.namespace, &temporary).await,
+        leftovers: !temporary.names().is_empty(),
+        blocked: context.stores.blocked(&run.namespace),
+    };
+    Observed { seen, run, secret, temporary }
+}
+
+/// The Secret, and when maintenance is due by the schedule.
+fn settings(context: &Context, repository: &Repository) -> Result<(String, Option<Timestamp>), Trouble> {
+    let namespace = repository.namespace().unwrap_or_default();
+    if !context.options.protected_namespaces.contains(&namespace) {
+        let message = format!("namespace {namespace} is not a protected namespace");
+        return Err(Trouble::new(OperatorReason::NamespaceNotProtected, message));
+    }
+    Ok((maintenance_secret(repository)?, due(repository)?))
+}
+
+/// The first time of the schedule after the last maintenance; after the Repository was made, if there was none yet.
+pub(super) fn due(repository: &Repository) -> Result<Option<Timestamp>, Trouble> {
+    let policy = repository.spec.maintenance.clone().unwrap_or_default();
+    let text = policy.schedule.filter(|text| !text.is_empty());
+    let schedule = Schedule::parse(text.as_deref().unwrap_or(DAILY)).map_err(|error| {
+        Trouble::new(OperatorReason::ScheduleInvalid, format!("spec.maintenance.schedule: {}", chain(&error)))
+    })?;
+    let status = repository.status.as_ref();
+    let last = status.and_then(|status| status.last_maintenance_time.as_ref()).map(|time| time.0);
+    let since = last.or_else(|| repository.creation_timestamp().map(|time| time.0)).unwrap_or_default();
+    Ok(schedule.next_after(since))
+}
