@@ -109,11 +109,16 @@ impl<'a> Plugins<'a> {
         origin.wait_gone(&kinds::VOLUME_SNAPSHOT_CONTENT, "", &snapshot.content, SETTLE)
     }
 
+    /// Velero's Restores share one namespace, so those of scenarios that run at a time have different names.
+    fn restore_name(&self, restore: &str) -> String {
+        format!("{}-{restore}", self.scenario.namespace)
+    }
+
     /// The restore action on a VSB of the tarball.
     pub fn create_vsr(&self, cluster: &'static Cluster, restore: &str, tarball: &Value) -> Result<Run> {
         let note = |key: &str| text(tarball, &format!("/metadata/annotations/datamover.io~1{key}"));
         let mut labels = json!({
-            "velero.io/restore-name": restore,
+            "velero.io/restore-name": self.restore_name(restore),
             "velero.io/persistent-volume-claim-name": note("source-pvc-name")?,
             "velero.io/vsb-name": text(tarball, "/metadata/name")?,
         });
@@ -145,6 +150,7 @@ impl<'a> Plugins<'a> {
         name: &str,
         driver: &str,
     ) -> Result<String> {
+        let restore = self.restore_name(restore);
         let selector =
             format!("velero.io/restore-name={restore},velero.io/persistent-volume-claim-name={CLAIM}");
         let found = cluster.list(&kinds::RESTORE, "", &selector)?;
