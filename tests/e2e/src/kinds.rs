@@ -48,10 +48,28 @@ kinds! {
     VOLUME_SNAPSHOT = ("snapshot.storage.k8s.io", "v1", "VolumeSnapshot", "volumesnapshots");
     /// CSI
     VOLUME_SNAPSHOT_CONTENT = ("snapshot.storage.k8s.io", "v1", "VolumeSnapshotContent", "volumesnapshotcontents");
+    /// CSI
+    VOLUME_SNAPSHOT_CLASS = ("snapshot.storage.k8s.io", "v1", "VolumeSnapshotClass", "volumesnapshotclasses");
     /// Backup run
     BACKUP = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotBackup", "volumesnapshotbackups");
     /// Restore run
     RESTORE = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotRestore", "volumesnapshotrestores");
+    /// Velero
+    VELERO_BACKUP = ("velero.io", "v1", "Backup", "backups");
+    /// Velero
+    VELERO_RESTORE = ("velero.io", "v1", "Restore", "restores");
+    /// Velero
+    VELERO_LOCATION = ("velero.io", "v1", "BackupStorageLocation", "backupstoragelocations");
+    /// Velero
+    DELETE_BACKUP_REQUEST = ("velero.io", "v1", "DeleteBackupRequest", "deletebackuprequests");
+    /// Velero
+    DOWNLOAD_REQUEST = ("velero.io", "v1", "DownloadRequest", "downloadrequests");
+    /// Velero
+    BACKUP_REPOSITORY = ("velero.io", "v1", "BackupRepository", "backuprepositories");
+    /// Velero
+    DATA_UPLOAD = ("velero.io", "v2alpha1", "DataUpload", "datauploads");
+    /// Velero
+    DATA_DOWNLOAD = ("velero.io", "v2alpha1", "DataDownload", "datadownloads");
 }
 
 impl Kind {

@@ -14,3 +14,4 @@ mod operator_killed;
 mod overhead;
 mod road;
 mod secrecy;
+mod velero;

@@ -1,0 +1,3 @@
+//! Scenarios under an unmodified Velero.
+
+mod another_mover;
