@@ -54,6 +54,10 @@ kinds! {
     BACKUP = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotBackup", "volumesnapshotbackups");
     /// Restore run
     RESTORE = ("datamover.oadp.openshift.io", "v1alpha1", "VolumeSnapshotRestore", "volumesnapshotrestores");
+    /// Ours
+    REPOSITORY = ("longshore.dev", "v1alpha1", "Repository", "repositories");
+    /// Ours
+    FORGET_REQUEST = ("longshore.dev", "v1alpha1", "ForgetRequest", "forgetrequests");
     /// Velero
     VELERO_BACKUP = ("velero.io", "v1", "Backup", "backups");
     /// Velero

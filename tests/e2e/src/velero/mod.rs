@@ -1,6 +1,7 @@
 //! Velero in both clusters, and the scenarios that are told through its command line.
 //!
-//! One server per cluster and run serves all scenarios; each scenario has a BackupStorageLocation and a bucket for Velero of its own.
+//! One server per cluster and run serves all scenarios; each scenario has a BackupStorageLocation, a bucket for Velero, and a Repository of its
+//! own.
 
 mod story;
 
@@ -11,10 +12,10 @@ use anyhow::{Context, Result, anyhow};
 use longshore_lab::{ClusterName, Silent};
 use serde_json::json;
 
-pub use story::Story;
+pub use story::{Moved, Story};
 
 use crate::cluster::Cluster;
-use crate::installation::{Site, VELERO_NAMESPACE};
+use crate::installation::{SCENARIO_LABEL, Site, VELERO_NAMESPACE};
 use crate::kinds::{self, Kind};
 
 /// The name that selects Longshore, `--data-mover`.
@@ -89,6 +90,10 @@ fn remove_leftovers(cluster: &Cluster) -> Result<()> {
             }
             cluster.delete(kind, VELERO_NAMESPACE, name)?;
         }
+    }
+    for repository in cluster.list(&kinds::REPOSITORY, VELERO_NAMESPACE, SCENARIO_LABEL)? {
+        let name = repository["metadata"]["name"].as_str().context("a Repository without name")?;
+        cluster.delete(&kinds::REPOSITORY, VELERO_NAMESPACE, name)?;
     }
     Ok(())
 }

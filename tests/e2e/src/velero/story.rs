@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::{DATA_MOVER, Installation, OBJECTS, installation};
 use crate::cluster::Cluster;
-use crate::installation::VELERO_NAMESPACE;
+use crate::installation::{SCENARIO_LABEL, VELERO_NAMESPACE};
 use crate::kinds::{self, Kind};
-use crate::run::phase;
+use crate::run::{Run, phase, text};
 use crate::scenario::{Outcome, Scenario};
 use crate::storage::Bucket;
 use crate::wait::{SETTLE, SHORT, WORK, eventually};
 
-/// A scenario with a BackupStorageLocation in both clusters.
+/// A scenario with a BackupStorageLocation and a Repository in both clusters.
 pub struct Story<'a> {
     /// Its namespaces and its repository.
     pub scenario: &'a Scenario,
@@ -23,6 +23,14 @@ pub struct Story<'a> {
     pub location: String,
     velero: &'static Installation,
     bucket: Bucket,
+}
+
+/// A DataUpload or DataDownload, and the run that Longshore made for it.
+pub struct Moved {
+    /// Velero's object.
+    pub object: Value,
+    /// Ours, named like it.
+    pub run: Run,
 }
 
 impl<'a> Story<'a> {
@@ -50,6 +58,7 @@ impl<'a> Story<'a> {
         let story = Self { scenario, location, velero, bucket };
         for cluster in [&site.origin, &site.fresh] {
             story.make_location(cluster)?;
+            story.make_repository(cluster)?;
         }
         Ok(story)
     }
@@ -86,6 +95,16 @@ impl<'a> Story<'a> {
             ],
         )?;
         self.watch_phase(cluster, &kinds::VELERO_LOCATION, &self.location, SHORT, &["Available"]).map(drop)
+    }
+
+    fn make_repository(&self, cluster: &Cluster) -> Result<()> {
+        let scenario = self.scenario;
+        scenario.make_secret(cluster, VELERO_NAMESPACE, &scenario.secret, &scenario.credentials()?)?;
+        cluster
+            .create(&json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Repository",
+            "metadata": {"name": self.location, "namespace": VELERO_NAMESPACE, "labels": {SCENARIO_LABEL: "scenario"}},
+            "spec": {"backupStorageLocations": [self.location], "secretRef": {"name": scenario.secret}}}))
+            .map(drop)
     }
 
     fn run(&self, body: impl FnOnce(&Story) -> Result<()>) -> Result<()> {
@@ -257,6 +276,20 @@ impl<'a> Story<'a> {
         })
     }
 
+    /// Waits for Longshore's run of a DataUpload or DataDownload.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn run_of(&self, cluster: &'static Cluster, object: Value) -> Result<Moved> {
+        let kind = if object["kind"] == "DataUpload" { &kinds::BACKUP } else { &kinds::RESTORE };
+        let name = text(&object, "/metadata/name")?.to_owned();
+        let uid = cluster.watch("Longshore's run", (kind, VELERO_NAMESPACE, &name), SHORT, |run| {
+            Ok(run.and_then(|run| run["metadata"]["uid"].as_str()).map(str::to_owned))
+        })?;
+        let run = Run { cluster, kind, namespace: VELERO_NAMESPACE.to_owned(), name, uid };
+        Ok(Moved { object, run })
+    }
+
     /// Proves that no VolumeSnapshot, no content and no temporary object of the scenario's volumes is left in a cluster.
     ///
     /// # Errors
@@ -329,6 +362,11 @@ impl<'a> Story<'a> {
                     cluster.delete(kind, VELERO_NAMESPACE, &name)?;
                 }
             }
+            for request in self.own(cluster, &kinds::FORGET_REQUEST)? {
+                cluster.delete(&kinds::FORGET_REQUEST, VELERO_NAMESPACE, &request)?;
+            }
+            cluster.delete(&kinds::REPOSITORY, VELERO_NAMESPACE, &self.location)?;
+            cluster.delete(&kinds::SECRET, VELERO_NAMESPACE, &self.scenario.secret)?;
             cluster.delete(&kinds::SECRET, VELERO_NAMESPACE, &self.secret_of_velero())?;
         }
         self.bucket.empty()
