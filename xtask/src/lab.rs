@@ -133,6 +133,17 @@ pub fn helm() -> Result<PathBuf> {
     open()?.helm(&Console::new())
 }
 
+/// Installs and builds what the scenarios need beside the lab itself, so that none of them spends its time on it.
+///
+/// # Errors
+/// When something cannot be installed or built.
+pub fn prepare_for_tests() -> Result<()> {
+    let console = Console::new();
+    let lab = Lab::open(&console)?;
+    lab.helm(&console)?;
+    lab.velero(&console).map(drop)
+}
+
 /// Both clusters, as the scenarios want them.
 ///
 /// # Errors

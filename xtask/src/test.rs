@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn on_lab(steps: &Steps, results: &mut Results, tests: &Tests) -> Result<()> {
-    steps.run("packages and programs of the lab", || lab::open().map(drop))?;
+    steps.run("packages and programs of the lab", lab::prepare_for_tests)?;
     steps.run("chart", chart::check)?;
     steps.run("CSI driver, the public sanity suite included", || {
         tests.run(results, |package| package == CSI, &[])

@@ -20,6 +20,8 @@ pub const OPERATOR_NAMESPACE: &str = "longshore";
 pub const PROTECTED_NAMESPACE: &str = "longshore-movers";
 /// A second protected namespace, for scenarios that put a quota on it.
 pub const QUOTA_NAMESPACE: &str = "longshore-movers-quota";
+/// Where Velero and its objects live; protected too, since movers of its volumes run there.
+pub const VELERO_NAMESPACE: &str = "velero";
 /// Longshore's image on the nodes.
 pub const IMAGE: &str = "localhost/longshore:dev";
 /// Image with a shell and tools.
@@ -114,7 +116,7 @@ impl Site {
         let (source, target) = allowed_pair(&self.run);
         let values = json!({
             "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
-            "protectedNamespaces": [PROTECTED_NAMESPACE, QUOTA_NAMESPACE],
+            "protectedNamespaces": [PROTECTED_NAMESPACE, QUOTA_NAMESPACE, VELERO_NAMESPACE],
             "allowRestore": [format!("{source}={target}")],
             // A new image under the old tag must give a new pod.
             "podAnnotations": {"longshore-e2e/image": self.version},
@@ -181,7 +183,7 @@ fn remove_leftovers(cluster: &Cluster) -> Result<()> {
             "namespaces of an earlier run do not go; if its runs need an operator that is broken, take the lab down",
         )?;
     }
-    for namespace in [PROTECTED_NAMESPACE, QUOTA_NAMESPACE] {
+    for namespace in [PROTECTED_NAMESPACE, QUOTA_NAMESPACE, VELERO_NAMESPACE] {
         for secret in cluster.list(&kinds::SECRET, namespace, SCENARIO_LABEL)? {
             let name = secret["metadata"]["name"].as_str().context("a Secret without name")?;
             cluster.delete(&kinds::SECRET, namespace, name)?;

@@ -62,6 +62,22 @@ kinds! {
     REPOSITORY = ("longshore.dev", "v1alpha1", "Repository", "repositories");
     /// The wish that a restore point be deleted
     FORGET_REQUEST = ("longshore.dev", "v1alpha1", "ForgetRequest", "forgetrequests");
+    /// Velero
+    VELERO_BACKUP = ("velero.io", "v1", "Backup", "backups");
+    /// Velero
+    VELERO_RESTORE = ("velero.io", "v1", "Restore", "restores");
+    /// Velero
+    VELERO_LOCATION = ("velero.io", "v1", "BackupStorageLocation", "backupstoragelocations");
+    /// Velero
+    DELETE_BACKUP_REQUEST = ("velero.io", "v1", "DeleteBackupRequest", "deletebackuprequests");
+    /// Velero
+    DOWNLOAD_REQUEST = ("velero.io", "v1", "DownloadRequest", "downloadrequests");
+    /// Velero
+    BACKUP_REPOSITORY = ("velero.io", "v1", "BackupRepository", "backuprepositories");
+    /// Velero
+    DATA_UPLOAD = ("velero.io", "v2alpha1", "DataUpload", "datauploads");
+    /// Velero
+    DATA_DOWNLOAD = ("velero.io", "v2alpha1", "DataDownload", "datadownloads");
 }
 
 impl Kind {

@@ -19,13 +19,14 @@ mod run;
 mod scenario;
 pub mod storage;
 pub mod tree;
+pub mod velero;
 mod wait;
 
 pub use application::{Snapshot, VolumeMode};
 pub use cluster::Cluster;
 pub use installation::{
     CONCURRENT_BACKUPS, IMAGE, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Site,
-    WORKLOAD_IMAGE, allowed_pair, site,
+    VELERO_NAMESPACE, WORKLOAD_IMAGE, allowed_pair, site,
 };
 pub use kinds::Kind;
 pub use run::{Run, condition, has_reason, phase, reasons, text};

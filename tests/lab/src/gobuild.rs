@@ -62,6 +62,22 @@ const SANITY: Module = Module {
     names: &[],
     linker: "-s -w",
 };
+/// Server, command line and more in one program.
+const VELERO: Module = Module {
+    folder: "velero",
+    programs: &[("velero", "github.com/vmware-tanzu/velero/cmd/velero")],
+    names: &[],
+    linker: "-s -w -X github.com/vmware-tanzu/velero/pkg/buildinfo.Version=v1.18.3",
+};
+const VELERO_AWS: Module = Module {
+    folder: "velero-plugin-for-aws",
+    programs: &[(
+        "velero-plugin-for-aws",
+        "github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws",
+    )],
+    names: &[],
+    linker: "-s -w",
+};
 
 /// The folders of the built programs.
 #[derive(Clone, Debug)]
@@ -128,6 +144,12 @@ pub fn helm(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
 /// The public CSI conformance suite, built when the cache does not have it.
 pub fn csi_sanity(paths: &Paths, reporter: &dyn Reporter) -> Result<PathBuf> {
     Ok(build(paths, &SANITY, reporter)?.join("csi-sanity"))
+}
+
+/// Velero and its plugin for object stores that speak S3, built when the cache does not have them.
+pub(crate) fn velero(paths: &Paths, reporter: &dyn Reporter) -> Result<[PathBuf; 2]> {
+    let server = build(paths, &VELERO, reporter)?.join("velero");
+    Ok([server, build(paths, &VELERO_AWS, reporter)?.join("velero-plugin-for-aws")])
 }
 
 fn build(paths: &Paths, module: &Module, reporter: &dyn Reporter) -> Result<PathBuf> {

@@ -18,6 +18,7 @@ use crate::minio::Minio;
 use crate::paths::Paths;
 use crate::report::Reporter;
 use crate::shell::{run, wait_until};
+use crate::velero::VeleroPrograms;
 use crate::{cargo, host, network, packages, sweep};
 
 const LOCK: Duration = Duration::from_secs(120);
@@ -168,6 +169,12 @@ impl Lab {
     /// Helm, built on first use.
     pub fn helm(&self, reporter: &dyn Reporter) -> Result<PathBuf> {
         gobuild::helm(&self.paths, reporter)
+    }
+
+    /// Velero's programs, built on first use.
+    pub fn velero(&self, reporter: &dyn Reporter) -> Result<VeleroPrograms> {
+        let [server, aws_plugin] = gobuild::velero(&self.paths, reporter)?;
+        Ok(VeleroPrograms { server, aws_plugin })
     }
 
     /// Where state and caches are.

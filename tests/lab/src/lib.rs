@@ -27,6 +27,7 @@ mod report;
 mod s3;
 mod shell;
 mod sweep;
+mod velero;
 
 pub use cluster::{Cluster, ClusterName};
 pub use driver::{DEFAULT_DRIVER, Driver, DriverOptions, Fault};
@@ -39,3 +40,4 @@ pub use process::MARKER;
 pub use report::{Console, Reporter, Silent};
 pub use s3::{Client, Object};
 pub use shell::{run, wait_until};
+pub use velero::{Velero, VeleroPrograms};

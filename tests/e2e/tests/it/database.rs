@@ -29,13 +29,7 @@ fn vsm_22_rows_of_a_postgresql_are_there_after_the_restore() -> Outcome {
             "160Mi",
         ))?;
         start(scenario, origin)?;
-        query(scenario, origin, "create table account (id int primary key, name text, euros numeric)")?;
-        query(
-            scenario,
-            origin,
-            "insert into account select i, 'account ' || i, i * 1.01 from generate_series(1, 20000) i",
-        )?;
-        query(scenario, origin, "create table later (id int)")?;
+        fill(scenario, origin)?;
         let before = state(scenario, origin)?;
         // The snapshot is taken of a running database, which goes on writing.
         let snapshot = scenario.snapshot("first", "data")?;
@@ -49,8 +43,19 @@ fn vsm_22_rows_of_a_postgresql_are_there_after_the_restore() -> Outcome {
     })
 }
 
+/// Makes tables and rows.
+pub(crate) fn fill(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
+    query(scenario, cluster, "create table account (id int primary key, name text, euros numeric)")?;
+    query(
+        scenario,
+        cluster,
+        "insert into account select i, 'account ' || i, i * 1.01 from generate_series(1, 20000) i",
+    )?;
+    query(scenario, cluster, "create table later (id int)").map(drop)
+}
+
 /// Counts and a hash over all rows; what was written after the snapshot must not be there.
-fn state(scenario: &Scenario, cluster: &Cluster) -> Result<String> {
+pub(crate) fn state(scenario: &Scenario, cluster: &Cluster) -> Result<String> {
     query(
         scenario,
         cluster,
@@ -58,7 +63,8 @@ fn state(scenario: &Scenario, cluster: &Cluster) -> Result<String> {
     )
 }
 
-fn start(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
+/// Starts the database on claim `data` and waits until it answers.
+pub(crate) fn start(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
     let script = "export PATH=/postgres/bin:$PATH
 if [ ! -e /data/database/PG_VERSION ]; then initdb -D /data/database -A trust --no-locale -E UTF8 -U postgres; fi
 rm -f /data/database/postmaster.pid
@@ -73,6 +79,11 @@ exec postgres -D /data/database -c listen_addresses= -c unix_socket_directories=
             "containers": [{"name": "main", "image": IMAGE, "imagePullPolicy": "Never", "command": ["bash", "-ec", script],
                 "securityContext": {"runAsUser": USER, "runAsGroup": USER}, "volumeMounts": mount}],
             "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": "data"}}]}}))?;
+    answers(scenario, cluster)
+}
+
+/// Waits until the database's pod runs and answers.
+pub(crate) fn answers(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
     cluster.watch(
         "a running database",
         (&kinds::POD, &scenario.namespace, "database"),
@@ -106,7 +117,7 @@ fn query(scenario: &Scenario, cluster: &Cluster, text: &str) -> Result<String> {
 }
 
 /// Debian's PostgreSQL in an image.
-fn image(scenario: &Scenario) -> Result<PathBuf> {
+pub(crate) fn image(scenario: &Scenario) -> Result<PathBuf> {
     packages::install_for("postgresql", Path::new("/usr/lib/postgresql"), &Silent)?;
     let root = newest(Path::new("/usr/lib/postgresql"))?;
     let version = root.file_name().context("no version")?.to_owned();

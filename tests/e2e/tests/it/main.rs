@@ -17,3 +17,4 @@ mod operator_killed;
 mod overhead;
 mod road;
 mod secrecy;
+mod velero;
