@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::workspace;
+use crate::{proto, workspace};
 
 /// Longest file in lines; generated ones are exempt.
 const FILE_LINES_MAX: usize = 800;
@@ -19,7 +19,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 pub fn check() -> Result<()> {
     let mut findings = Vec::new();
     for path in workspace::files(&["rs"])? {
-        if is_generated(&path) {
+        if proto::is_generated(&path) {
             continue;
         }
         let text = fs::read_to_string(workspace::root().join(&path))?;
@@ -35,10 +35,6 @@ pub fn check() -> Result<()> {
         bail!("{} findings:\n{}", findings.len(), findings.join("\n"));
     }
     Ok(())
-}
-
-fn is_generated(path: &Path) -> bool {
-    path.components().any(|piece| piece.as_os_str() == "proto") && path.starts_with("tests/lab/csi/src")
 }
 
 /// Findings in one Rust file, as `line: what`.

@@ -120,6 +120,15 @@ impl Bucket {
         Ok(self.objects()?.iter().map(|object| object.size).sum())
     }
 
+    /// Bytes in packs together: without the reserve, which the first maintenance makes.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn pack_bytes(&self) -> Result<u64> {
+        let objects = self.objects()?;
+        Ok(objects.iter().filter(|object| object.key.starts_with("data/")).map(|object| object.size).sum())
+    }
+
     /// An object's bytes.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ impl Image {
         Ok(())
     }
 
-    /// One tar with everything. In memory: the largest holds the two programs of Longshore, stripped.
+    /// One tar with everything. In memory: the largest holds the programs of Longshore, stripped.
     fn layer(&self) -> Result<Vec<u8>> {
         let mut layer = Builder::new(Vec::new());
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();

@@ -184,7 +184,11 @@ impl Lab {
 
     /// Archive of `localhost/longshore:dev`, built from the checkout as it is now. Give it to `Cluster::load_image`.
     pub fn longshore_archive(&self, reporter: &dyn Reporter) -> Result<PathBuf> {
-        let wanted = [("longshore-cli", "longshore"), ("longshore-operator", "longshore-operator")];
+        let wanted = [
+            ("longshore-cli", "longshore"),
+            ("longshore-operator", "longshore-operator"),
+            ("longshore-velero-plugin", "longshore-velero-plugin"),
+        ];
         let built = cargo::build(&wanted, reporter)?;
         let mut programs = BTreeMap::new();
         for ((_, binary), path) in wanted.into_iter().zip(built) {

@@ -5,7 +5,6 @@
 
 mod story;
 
-use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
@@ -55,6 +54,8 @@ pub fn installation(site: &'static Site) -> Result<&'static Installation> {
 impl Installation {
     fn prepare(site: &'static Site) -> Result<Self> {
         let programs = site.lab.velero(&Silent)?;
+        let wanted = [("longshore-velero-plugin", "longshore-velero-plugin")];
+        let plugin = longshore_lab::cargo::build(&wanted, &Silent)?.remove(0);
         let of = |cluster: &Cluster| cluster.lab.velero(&programs, VELERO_NAMESPACE);
         let installation = Self { origin: of(&site.origin), fresh: of(&site.fresh) };
         for cluster in [&site.origin, &site.fresh] {
@@ -65,8 +66,7 @@ impl Installation {
             // Velero takes the snapshot class that carries this label.
             let label = json!({"metadata": {"labels": {"velero.io/csi-volumesnapshot-class": "true"}}});
             cluster.patch(&kinds::VOLUME_SNAPSHOT_CLASS, "", "lab-delete", &label)?;
-            let plugins: [&Path; 0] = [];
-            velero.start(&plugins).with_context(|| format!("Velero in {}", cluster.lab.name))?;
+            velero.start(&[&plugin]).with_context(|| format!("Velero in {}", cluster.lab.name))?;
         }
         Ok(installation)
     }

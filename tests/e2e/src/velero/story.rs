@@ -168,6 +168,39 @@ impl<'a> Story<'a> {
         Ok(name)
     }
 
+    /// The same through the plugin: a volume policy gives it all volumes.
+    ///
+    /// # Errors
+    /// The command line's.
+    pub fn back_up_through_plugin(&self, short: &str) -> Result<String> {
+        let origin = &self.scenario.site.origin;
+        let policies = format!("{}-{short}", self.location);
+        let policy = json!({"conditions": {"csi": {}}, "action": {"type": "custom", "parameters": {"dataMover": DATA_MOVER}}});
+        origin.create(&json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": policies, "namespace": VELERO_NAMESPACE, "labels": {SCENARIO_LABEL: "scenario"}},
+            "data": {"policies": json!({"version": "v1", "volumePolicies": [policy]}).to_string()}}))?;
+        let name = self.name(short);
+        let words = ["backup", "create", &name, "--include-namespaces", &self.scenario.namespace];
+        let how = ["--storage-location", &self.location, "--resource-policies-configmap", &policies];
+        self.cli(origin, &[&words[..], &how].concat())?;
+        Ok(name)
+    }
+
+    /// Runs the repository's maintenance now.
+    ///
+    /// # Errors
+    /// When it does not come to its end.
+    pub fn maintain(&self) -> Result<()> {
+        let origin = &self.scenario.site.origin;
+        let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
+        let place = (&kinds::REPOSITORY, VELERO_NAMESPACE, self.location.as_str());
+        origin.patch(place.0, place.1, place.2, &ask)?;
+        origin.watch("maintenance", place, WORK, |object| {
+            let status = &object.context("the Repository is gone")?["status"];
+            Ok((status["lastMaintenanceRequest"] == "once").then_some(()))
+        })
+    }
+
     /// Waits for the end of a backup in the origin, which must be this phase.
     ///
     /// # Errors
@@ -362,14 +395,26 @@ impl<'a> Story<'a> {
                     cluster.delete(kind, VELERO_NAMESPACE, &name)?;
                 }
             }
-            for request in self.own(cluster, &kinds::FORGET_REQUEST)? {
-                cluster.delete(&kinds::FORGET_REQUEST, VELERO_NAMESPACE, &request)?;
-            }
+            self.remove_requests(cluster)?;
             cluster.delete(&kinds::REPOSITORY, VELERO_NAMESPACE, &self.location)?;
             cluster.delete(&kinds::SECRET, VELERO_NAMESPACE, &self.scenario.secret)?;
             cluster.delete(&kinds::SECRET, VELERO_NAMESPACE, &self.secret_of_velero())?;
         }
         self.bucket.empty()
+    }
+
+    /// Requests to forget what this story's backups made, carried out or not, and what their backups were told with.
+    fn remove_requests(&self, cluster: &Cluster) -> Result<()> {
+        for kind in [&kinds::FORGET_REQUEST, &kinds::CONFIG_MAP] {
+            for object in cluster.list(kind, VELERO_NAMESPACE, "")? {
+                let name = text(&object, "/metadata/name")?;
+                let backup = object["metadata"]["labels"]["velero.io/backup-name"].as_str().unwrap_or(name);
+                if backup.starts_with(&self.location) {
+                    cluster.delete(kind, VELERO_NAMESPACE, name)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Names of a kind's objects in Velero's namespace that are this story's.

@@ -58,7 +58,7 @@ fn story(scenario: &Scenario, references: &[String], repository: &str, request: 
     );
     no_job_of(origin, &kinds::FORGET_REQUEST, request)?;
 
-    let full = pack_bytes(scenario)?;
+    let full = scenario.bucket.pack_bytes()?;
     let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
     origin.patch(&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository, &ask)?;
     let maintained = await_status(origin, &kinds::REPOSITORY, repository, "maintained", |object| {
@@ -67,19 +67,13 @@ fn story(scenario: &Scenario, references: &[String], repository: &str, request: 
     let status = &maintained["status"];
     ensure!(status["lastMaintenanceRequest"] == "once" && phase(&maintained) == "Ready", "{status}");
     ensure!(status["restorePoints"] == 1 && status["lastCheckTime"].is_string(), "{status}");
-    let rest = pack_bytes(scenario)?;
+    let rest = scenario.bucket.pack_bytes()?;
     ensure!(rest + BYTES / 2 < full, "{full} bytes of packs before maintenance, {rest} after it");
     let told = status["sizeBytes"].as_u64().context("no sizeBytes")?;
     let size = scenario.bucket.bytes()?;
     ensure!(told.abs_diff(size) < 1 << 20, "sizeBytes {told}, but there are {size}");
     no_job_of(origin, &kinds::REPOSITORY, repository)?;
     scenario.repository().check()
-}
-
-/// Without the reserve, which the first maintenance makes.
-fn pack_bytes(scenario: &Scenario) -> Result<u64> {
-    let objects = scenario.bucket.objects()?;
-    Ok(objects.iter().filter(|object| object.key.starts_with("data/")).map(|object| object.size).sum())
 }
 
 fn object(kind: &str, name: &str, spec: Value) -> Value {

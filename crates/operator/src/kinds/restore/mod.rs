@@ -6,6 +6,7 @@ mod observe;
 mod request;
 #[cfg(test)]
 mod tests;
+mod velero;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -60,7 +60,8 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let finalizer = restore.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let stores = &context.stores;
     let restores = stores.restores.state();
-    let request = read(&restore.spec, &run.namespace, &context.options)
+    let mapped = super::velero::mapped_sources(context, restore).await?;
+    let request = read(&restore.spec, &run.namespace, &context.options, &mapped)
         .and_then(|asked| rival(restore, restores.iter().map(AsRef::as_ref)).map_or(Ok(asked), Err));
     let (mut asked, mut request) = match request {
         Ok(asked) => (Some(asked), Request::Accepted),

@@ -34,11 +34,16 @@ fn filled(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
 }
 
-/// Reads the spec of a restore in `namespace`.
+/// Reads the spec of a restore in `namespace`. `mapped` are the namespaces whose points a Velero Restore brings to this one.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options) -> Result<Asked, Trouble> {
+pub fn read(
+    spec: &VolumeSnapshotRestoreSpec,
+    namespace: &str,
+    options: &Options,
+    mapped: &[String],
+) -> Result<Asked, Trouble> {
     let protected = filled(spec.protected_namespace.as_ref()).ok_or_else(|| {
         Trouble::new(OperatorReason::ProtectedNamespaceNotNamed, "spec.protectedNamespace is empty")
     })?;
@@ -58,7 +63,9 @@ pub fn read(spec: &VolumeSnapshotRestoreSpec, namespace: &str, options: &Options
         };
         Trouble::new(reason, error.to_string())
     })?;
-    let task = RestoreTask { reference, allowed_source_namespaces: options.allowed_sources(namespace) };
+    let mut allowed_source_namespaces = options.allowed_sources(namespace);
+    allowed_source_namespaces.extend_from_slice(mapped);
+    let task = RestoreTask { reference, allowed_source_namespaces };
     if !task.is_allowed_for(namespace) {
         let message = format!(
             "namespace {namespace} may not restore a point of namespace {}",
@@ -179,7 +186,16 @@ mod tests {
     const POINT: &str = "longshore://c/shop/data/run?mode=Block";
 
     fn reason(spec: &VolumeSnapshotRestoreSpec, namespace: &str) -> &'static str {
-        read(spec, namespace, &options()).map_or_else(|trouble| trouble.reason.as_str(), |_| "fine")
+        read(spec, namespace, &options(), &[]).map_or_else(|trouble| trouble.reason.as_str(), |_| "fine")
+    }
+
+    #[test]
+    fn a_velero_restore_brings_points_to_the_namespace_that_it_maps_to() {
+        let mapped = ["shop".to_owned()];
+        let asked = read(&spec(POINT), "elsewhere", &options(), &mapped).unwrap();
+        assert!(asked.task.is_allowed_for("elsewhere"), "the mover is told as well");
+        let other = read(&spec("longshore://c/bank/data/run?mode=Block"), "elsewhere", &options(), &mapped);
+        assert_eq!(other.unwrap_err().reason.as_str(), "NamespaceNotAllowed");
     }
 
     fn labelled(uid: &str, point: &str, pvc: &str) -> VolumeSnapshotRestore {

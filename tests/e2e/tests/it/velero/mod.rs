@@ -3,5 +3,6 @@
 mod another_mover;
 mod cancelled;
 mod database;
+mod plugin;
 mod road;
 mod servers_killed;

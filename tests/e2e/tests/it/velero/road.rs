@@ -8,9 +8,9 @@ use longshore_e2e::{
 use serde_json::{Value, json};
 
 /// Contents of both claims.
-struct Contents {
-    files: String,
-    device: String,
+pub(super) struct Contents {
+    pub files: String,
+    pub device: String,
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn restore(
     story.no_copies_left(cluster)
 }
 
-fn contents(cluster: &Cluster, namespace: &str) -> Result<Contents> {
+pub(super) fn contents(cluster: &Cluster, namespace: &str) -> Result<Contents> {
     let look = |claim: &str, mode| {
         let pod = format!("look-{claim}");
         application::run_script(cluster, namespace, &pod, tree::fingerprint(mode), Some((claim, mode)))
@@ -97,7 +97,7 @@ fn contents(cluster: &Cluster, namespace: &str) -> Result<Contents> {
 }
 
 /// Compares volumes, and waits for the application that Velero restored to run on them.
-fn compare(story: &Story, cluster: &Cluster, namespace: &str, before: &Contents) -> Result<()> {
+pub(super) fn compare(story: &Story, cluster: &Cluster, namespace: &str, before: &Contents) -> Result<()> {
     wait_for_workload(cluster, namespace)?;
     let after = contents(cluster, namespace)?;
     story.same("the file system", &before.files, &after.files)?;
@@ -105,7 +105,7 @@ fn compare(story: &Story, cluster: &Cluster, namespace: &str, before: &Contents)
 }
 
 /// A pod that holds both volumes while they are backed up, and is restored with them.
-fn start_workload(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
+pub(super) fn start_workload(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
     let script = "exec 3< /data/dir/file 4< /dev/disk; exec sleep infinity";
     let claim = |name: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
     cluster.create(&json!({"apiVersion": "v1", "kind": "Pod",
