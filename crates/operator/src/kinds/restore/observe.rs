@@ -102,7 +102,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         snapshot,
         result: found.result.as_deref().map(|content| describe(content, &run)),
         keeper: content_child(keeper.as_deref(), &run.uid),
-        target: target(context, asked.as_ref(), &run).await?,
+        target: target(context, restore, &run).await?,
         leftovers: found.leftovers(),
         target_leftovers: found.target_leftovers(),
         blocked: stores.blocked(&namespace).or(class_trouble),
@@ -299,19 +299,17 @@ async fn storage_class(context: &Context, name: Option<&str>) -> Result<Option<S
         .find(|class| class.annotations().get(DEFAULT).is_some_and(|value| value == "true")))
 }
 
-async fn target(context: &Context, asked: Option<&Asked>, run: &RunId) -> Result<Target, Error> {
-    let Some((asked, wanted)) = asked.and_then(|asked| Some((asked, asked.target.as_ref()?))) else {
-        return Ok(Target::Unwanted);
-    };
+/// What is there of the target, also of a restore that would be refused now: a PVC that waits for its pod needs its snapshot for as long as it
+/// waits, and by then the permission of a Velero Restore is over.
+async fn target(context: &Context, restore: &VolumeSnapshotRestore, run: &RunId) -> Result<Target, Error> {
+    let Some(wanted) = &restore.spec.target_pvc else { return Ok(Target::Unwanted) };
     let (stores, name) = (&context.stores, run.target_name());
     let claim = named(&stores.claims, Some(&run.namespace), &wanted.name);
     let made_of = claim.as_ref().and_then(|claim| claim.spec.as_ref()?.storage_class_name.clone());
     let claim = claim_child(claim.as_deref(), &run.uid, None);
     let mut waits_for_consumer = false;
     if matches!(claim, Child::Pending { .. }) {
-        let wanted = wanted.storage_class_name.as_deref().or(asked.storage_class.as_deref());
-        let class = made_of.as_deref().or(wanted);
-        let class = storage_class(context, class).await?;
+        let class = storage_class(context, made_of.as_deref().or(wanted.storage_class_name.as_deref())).await?;
         waits_for_consumer =
             class.is_some_and(|class| class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"));
     }
