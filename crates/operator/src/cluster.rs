@@ -14,7 +14,7 @@ use crate::followers::Followers;
 use crate::names::belongs_to;
 use crate::options::Options;
 use crate::reason::{OperatorReason, Trouble};
-use crate::slots::Admissions;
+use crate::slots::{Admissions, Place, places};
 use crate::watches::Stores;
 
 /// Field manager of everything that the operator writes.
@@ -124,6 +124,14 @@ impl Context {
             followers: Followers::default(),
             recorder,
         })
+    }
+
+    /// Places of all that shares the slots of the restores.
+    pub fn restore_places(&self) -> Vec<Place> {
+        let downloads = self.stores.velero.downloads.state();
+        let ours =
+            downloads.iter().filter(|download| self.options.is_ours(download.spec.data_mover.as_deref()));
+        [places(&self.stores.restores.state()), places(ours)].concat()
     }
 
     /// Tells the users of an object what happened. An event that cannot be written is no reason to stop.
@@ -287,7 +295,7 @@ where
 }
 
 /// Top-level fields whose value differs; a field that is gone becomes null.
-fn changed_fields<S: Serialize>(
+pub(crate) fn changed_fields<S: Serialize>(
     old: &S,
     new: &S,
 ) -> Result<serde_json::Map<String, serde_json::Value>, serde_json::Error> {

@@ -31,4 +31,5 @@ pub mod slots;
 pub mod status;
 pub mod sweep;
 pub mod temporary;
+pub mod velero;
 pub mod watches;

@@ -17,6 +17,8 @@ pub const RUN_NAME: &str = "longshore.dev/run-name";
 pub const ROLE: &str = "longshore.dev/role";
 /// Annotation: `kind/namespace/name` of the run, in full.
 pub const RUN: &str = "longshore.dev/run";
+/// Label of a VolumeSnapshotBackup: UID of the DataUpload that it serves.
+pub const DATA_UPLOAD_UID: &str = "longshore.dev/data-upload-uid";
 /// Annotation of a keeper: until when the snapshot is kept if no PVC gets bound to it, RFC 3339.
 pub const RELEASE_AFTER: &str = "longshore.dev/release-after";
 /// Label that marks all that Longshore made.
@@ -31,6 +33,8 @@ pub enum RunKind {
     Backup,
     /// VolumeSnapshotRestore.
     Restore,
+    /// Velero's DataDownload.
+    DataDownload,
 }
 
 impl RunKind {
@@ -39,6 +43,7 @@ impl RunKind {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::DataDownload => "download",
         }
     }
 
@@ -46,6 +51,7 @@ impl RunKind {
         match self {
             Self::Backup => "datamover.oadp.openshift.io/vsb",
             Self::Restore => "datamover.oadp.openshift.io/vsr",
+            Self::DataDownload => "longshore.dev/data-download",
         }
     }
 }
@@ -105,6 +111,11 @@ impl RunId {
         format!("{}-target", self.child_name())
     }
 
+    /// Labels of a volume that is on its way from a temporary PVC to the application's.
+    pub fn volume_labels(&self) -> BTreeMap<String, String> {
+        [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned()), (RUN_UID.to_owned(), self.uid.clone())].into()
+    }
+
     /// The value of annotation [`RUN`].
     pub fn annotation(&self) -> String {
         format!("{}/{}/{}", self.kind.as_str(), self.namespace, self.name)
@@ -144,6 +155,7 @@ pub fn run_of(metadata: &ObjectMeta) -> Option<(RunKind, &str, &str)> {
     let kind = match pieces.next()? {
         "backup" => RunKind::Backup,
         "restore" => RunKind::Restore,
+        "download" => RunKind::DataDownload,
         _ => return None,
     };
     Some((kind, pieces.next()?, pieces.next()?))

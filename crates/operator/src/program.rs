@@ -15,7 +15,7 @@ use crate::kinds;
 use crate::leader::Election;
 use crate::options::Options;
 use crate::runner::{self, Controller};
-use crate::watches;
+use crate::{velero, watches};
 
 /// How long passes that have begun may take once the program is told to end.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(20);
@@ -92,7 +92,7 @@ async fn lead(
         uid = cluster_uid(&client) => uid?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let (stores, wakes) = watches::start(&client, &options.protected_namespaces);
+    let (stores, wakes, velero_watches) = watches::start(&client, &options.protected_namespaces);
     let context = Context::new(client, options, stores.clone(), cluster_uid, metrics);
     readiness.set(true);
     let backups = Controller { kind: "backup", store: stores.backups.clone(), woken: wakes.backups };
@@ -104,6 +104,7 @@ async fn lead(
             runner::run(backups, context.clone(), shutdown.clone(), kinds::backup::reconcile),
             runner::run(restores, context.clone(), shutdown.clone(), kinds::restore::reconcile),
             runner::run(keepers, context.clone(), shutdown.clone(), kinds::keeper::reconcile),
+            velero::serve(context.clone(), velero_watches, wakes.uploads, wakes.downloads, shutdown.clone()),
         );
     };
     let late = async {

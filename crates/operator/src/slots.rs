@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use longshore_api::{BatchingStatus, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
+use longshore_api::{
+    BatchingStatus, DataDownload, DataMovePhase, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore,
+};
 
 use crate::status::RunStatus;
 
@@ -25,6 +27,35 @@ impl Queued for VolumeSnapshotRestore {
     fn place(&self) -> (Phase, Option<BatchingStatus>) {
         self.status.as_ref().map_or((Phase::New, None), |status| (status.phase(), status.batching()))
     }
+}
+
+impl Queued for DataDownload {
+    /// One that is prepared waits for a slot of the restores.
+    fn place(&self) -> (Phase, Option<BatchingStatus>) {
+        match DataMovePhase::parse(self.status.as_ref().and_then(|status| status.phase.as_deref())) {
+            DataMovePhase::New | DataMovePhase::Accepted => (Phase::New, None),
+            DataMovePhase::Prepared => (Phase::InProgress, Some(BatchingStatus::Queued)),
+            DataMovePhase::InProgress => (Phase::InProgress, Some(BatchingStatus::Processing)),
+            DataMovePhase::Canceling => (Phase::Cleanup, Some(BatchingStatus::Completed)),
+            DataMovePhase::Completed => (Phase::Completed, Some(BatchingStatus::Completed)),
+            DataMovePhase::Canceled | DataMovePhase::Failed => {
+                (Phase::Failed, Some(BatchingStatus::Completed))
+            }
+        }
+    }
+}
+
+/// One run's place in a queue that several kinds share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    working: bool,
+    waiting: Option<(Timestamp, String)>,
+}
+
+/// The places of all runs of a kind.
+pub fn places<'a, K: Queued + 'a>(all: impl IntoIterator<Item = &'a Arc<K>>) -> Vec<Place> {
+    let place = |run: &Arc<K>| Place { working: is_working(run.as_ref()), waiting: is_waiting(run.as_ref()) };
+    all.into_iter().map(place).collect()
 }
 
 /// Whether a run holds a slot.
@@ -57,20 +88,25 @@ impl Admissions {
     /// Whether `run` may work: it does already, or it is among the first that wait, and slots are free. The order is by creation, then UID.
     /// However many passes ask at the same time, no more than `slots` runs are let in.
     pub fn admit<K: Queued>(&self, run: &K, all: &[Arc<K>], slots: u32) -> bool {
+        self.admit_among(run, &places(all), slots)
+    }
+
+    /// The same where runs of several kinds share the slots.
+    pub fn admit_among<K: Queued>(&self, run: &K, all: &[Place], slots: u32) -> bool {
         if is_working(run) {
             return true;
         }
         let Some(own) = is_waiting(run) else { return false };
         let mut admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting: Vec<(Timestamp, String)> =
-            all.iter().filter_map(|other| is_waiting(other.as_ref())).collect();
+        let waiting: Vec<&(Timestamp, String)> =
+            all.iter().filter_map(|other| other.waiting.as_ref()).collect();
         // Whoever does not wait any more shows in its status what became of it.
         admitted.retain(|uid| waiting.iter().any(|(_, other)| other == uid));
         if admitted.contains(&own.1) {
             return true;
         }
-        let working = all.iter().filter(|other| is_working(other.as_ref())).count();
-        let earlier = waiting.iter().filter(|other| **other < own && !admitted.contains(&other.1)).count();
+        let working = all.iter().filter(|other| other.working).count();
+        let earlier = waiting.iter().filter(|other| ***other < own && !admitted.contains(&other.1)).count();
         let free = working + admitted.len() + earlier < slots as usize;
         if free {
             admitted.insert(own.1);
@@ -142,6 +178,35 @@ mod tests {
         assert_eq!(admit(&all), ["03", "02", "01", "00"]);
         all[1] = run("00", 1, "Completed", "Completed");
         assert!(admit(&all).contains(&"zz".to_owned()), "the oldest gets what is given back");
+    }
+
+    #[test]
+    fn vsm_34_downloads_and_restores_share_the_slots() {
+        let download = |uid: &str, second: i64, phase: DataMovePhase| {
+            let mut download = DataDownload::default();
+            download.metadata.uid = Some(uid.to_owned());
+            download.metadata.creation_timestamp = Some(Time(Timestamp::from_second(second).unwrap()));
+            download.status.get_or_insert_default().phase = Some(phase.as_str().to_owned());
+            Arc::new(download)
+        };
+        let restores = [run("r", 2, "InProgress", "Processing"), run("q", 4, "InProgress", "Queued")];
+        let downloads = [
+            download("a", 1, DataMovePhase::Accepted),
+            download("d", 3, DataMovePhase::Prepared),
+            download("c", 0, DataMovePhase::Canceled),
+        ];
+        let all = [places(&restores), places(&downloads)].concat();
+        let admits = |slots| {
+            let admissions = Admissions::default();
+            [
+                admissions.admit_among(downloads[1].as_ref(), &all, slots),
+                admissions.admit_among(restores[1].as_ref(), &all, slots),
+                admissions.admit_among(downloads[0].as_ref(), &all, slots),
+            ]
+        };
+        assert_eq!(admits(1), [false, false, false]);
+        assert_eq!(admits(2), [true, false, false]);
+        assert_eq!(admits(3), [true, true, false], "one that waits for its PVC wants no slot");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
-use longshore_api::{VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore};
+use longshore_api::{
+    DataDownload, DataUpload, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore,
+};
 
 use crate::cluster::{Context, Error, classify};
 use crate::names::{RUN_UID, Role, RunId, RunKind, has_role, label, run_of};
@@ -39,6 +41,20 @@ impl Sweep for VolumeSnapshotContent {
     /// Keepers have no children of their own.
     async fn sweep(_: Arc<Context>, _: ObjectRef<Self>) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl Sweep for DataUpload {
+    /// Its VolumeSnapshotBackup goes with it: the garbage collector sees to that.
+    async fn sweep(_: Arc<Context>, _: ObjectRef<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Sweep for DataDownload {
+    async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
+        sweep_runs::<Self>(&context, RunKind::DataDownload, &run).await?;
+        crate::kinds::data_download::sweep_volumes(&context, &run).await
     }
 }
 

@@ -12,16 +12,24 @@ use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore};
+use longshore_api::{
+    DataDownload, DataUpload, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent,
+    VolumeSnapshotRestore,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::names::{ROLE, RUN_UID, Role, RunKind, belongs_to, has_role, label, run_of};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::{Queued, is_waiting, is_working};
+
+mod velero;
+
+pub use velero::{VeleroStores, VeleroWatches};
 
 /// Stores of one protected namespace.
 #[derive(Clone)]
@@ -47,6 +55,8 @@ pub struct Stores {
     pub snapshots: Store<VolumeSnapshot>,
     /// PVCs, everybody's.
     pub claims: Store<PersistentVolumeClaim>,
+    /// Velero's kinds; empty while the cluster does not have them.
+    pub velero: VeleroStores,
     /// By protected namespace.
     pub protected: BTreeMap<String, ProtectedStores>,
     health: WatchHealth,
@@ -60,6 +70,10 @@ pub struct Wakes {
     pub restores: UnboundedReceiver<ObjectRef<VolumeSnapshotRestore>>,
     /// Keepers to look at.
     pub keepers: UnboundedReceiver<ObjectRef<VolumeSnapshotContent>>,
+    /// DataUploads to look at.
+    pub uploads: UnboundedReceiver<ObjectRef<DataUpload>>,
+    /// DataDownloads to look at.
+    pub downloads: UnboundedReceiver<ObjectRef<DataDownload>>,
 }
 
 /// Which watches have not begun, or were cut off, and why.
@@ -112,6 +126,7 @@ impl Stores {
     }
 }
 
+#[derive(Clone)]
 struct Spawner {
     client: Client,
     health: WatchHealth,
@@ -131,7 +146,23 @@ impl Spawner {
         K::DynamicType: Default + Eq + Hash + Clone,
     {
         let (store, writer) = reflector::store::<K>();
-        let (health, name, reader) = (self.health.clone(), name.to_owned(), store.clone());
+        self.spawn_into(name, api, config, (store.clone(), writer), woken);
+        store
+    }
+
+    /// The same for a store that exists already.
+    fn spawn_into<K>(
+        &self,
+        name: &str,
+        api: Api<K>,
+        config: watcher::Config,
+        (store, writer): (Store<K>, Writer<K>),
+        woken: impl Fn(&K) + Send + 'static,
+    ) where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K::DynamicType: Default + Eq + Hash + Clone,
+    {
+        let (health, name, reader) = (self.health.clone(), name.to_owned(), store);
         health.set(&name, WatchState::Starting);
         let watch = watcher(api, config).default_backoff().modify(|object| {
             // Never read here, and often the larger part of an object.
@@ -151,7 +182,6 @@ impl Spawner {
                 }
             }
         });
-        store
     }
 }
 
@@ -183,6 +213,8 @@ struct Senders {
     backups: UnboundedSender<ObjectRef<VolumeSnapshotBackup>>,
     restores: UnboundedSender<ObjectRef<VolumeSnapshotRestore>>,
     keepers: UnboundedSender<ObjectRef<VolumeSnapshotContent>>,
+    uploads: UnboundedSender<ObjectRef<DataUpload>>,
+    downloads: UnboundedSender<ObjectRef<DataDownload>>,
 }
 
 impl Senders {
@@ -192,6 +224,7 @@ impl Senders {
             let _closed = match kind {
                 RunKind::Backup => self.backups.send(ObjectRef::new(name).within(namespace)).is_err(),
                 RunKind::Restore => self.restores.send(ObjectRef::new(name).within(namespace)).is_err(),
+                RunKind::DataDownload => self.downloads.send(ObjectRef::new(name).within(namespace)).is_err(),
             };
         }
     }
@@ -201,40 +234,58 @@ impl Senders {
     }
 }
 
-/// Starts all watches.
-pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes) {
+/// Starts all watches but those of Velero's kinds, which the cluster may not have.
+pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes, VeleroWatches) {
     let (backup_sender, backups_woken) = unbounded_channel();
     let (restore_sender, restores_woken) = unbounded_channel();
     let (keeper_sender, keepers_woken) = unbounded_channel();
-    let senders = Senders { backups: backup_sender, restores: restore_sender, keepers: keeper_sender };
+    let (upload_sender, uploads_woken) = unbounded_channel();
+    let (download_sender, downloads_woken) = unbounded_channel();
+    let senders = Senders {
+        backups: backup_sender,
+        restores: restore_sender,
+        keepers: keeper_sender,
+        uploads: upload_sender,
+        downloads: download_sender,
+    };
     let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
+    let (velero, velero_watches) = velero::prepare(&spawner, &senders);
 
     let wake = senders.backups.clone();
-    let backups = spawn_runs(&spawner, "volumesnapshotbackups", wake, |_: &VolumeSnapshotBackup| {});
+    let backups = {
+        let senders = senders.clone();
+        let each = move |backup: &VolumeSnapshotBackup| senders.wake_upload_of(backup);
+        spawn_runs(&spawner, "volumesnapshotbackups", wake, each, |_: &VolumeSnapshotBackup| {})
+    };
     let contents = spawn_contents(&spawner, &senders, backups.clone());
     let restores = {
         let (wake, senders, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
-        spawn_runs(&spawner, "volumesnapshotrestores", wake, move |restore: &VolumeSnapshotRestore| {
+        let downloads = velero.downloads.clone();
+        let also = move |restore: &VolumeSnapshotRestore| {
             // A keeper waits for the end of its run.
             let uid = restore.uid().unwrap_or_default();
             let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
             own.for_each(|keeper| senders.wake_keeper(&keeper));
-        })
+            senders.wake_waiting_downloads(&downloads);
+        };
+        spawn_runs(&spawner, "volumesnapshotrestores", wake, |_: &VolumeSnapshotRestore| {}, also)
     };
     let snapshots = {
-        let (senders, contents) = (senders.clone(), contents.clone());
+        let (senders, contents, velero) = (senders.clone(), contents.clone(), velero.clone());
         spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
             senders.wake_run(object);
+            senders.wake_uploads_from(&velero.uploads, object);
             if has_role(&object.metadata, Role::Target) || has_role(&object.metadata, Role::Keeper) {
                 keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
             }
         })
     };
     let claims = {
-        let (senders, contents) = (senders.clone(), contents.clone());
+        let (senders, contents, velero) = (senders.clone(), contents.clone(), velero.clone());
         let api = Api::all(client.clone());
         spawner.spawn("persistentvolumeclaims", api, any(), move |object: &PersistentVolumeClaim| {
             senders.wake_run(object);
+            senders.wake_downloads_to(&velero.downloads, object);
             if crate::kinds::keeper::snapshot_source(object).is_some() {
                 keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
             }
@@ -245,9 +296,24 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         .into_iter()
         .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name, &claims)))
         .collect();
-    let stores =
-        Stores { backups, restores, contents, snapshots, claims, protected, health: spawner.health.clone() };
-    (stores, Wakes { backups: backups_woken, restores: restores_woken, keepers: keepers_woken })
+    let stores = Stores {
+        backups,
+        restores,
+        contents,
+        snapshots,
+        claims,
+        velero,
+        protected,
+        health: spawner.health.clone(),
+    };
+    let wakes = Wakes {
+        backups: backups_woken,
+        restores: restores_woken,
+        keepers: keepers_woken,
+        uploads: uploads_woken,
+        downloads: downloads_woken,
+    };
+    (stores, wakes, velero_watches)
 }
 
 fn any() -> watcher::Config {
@@ -259,11 +325,12 @@ pub fn keepers(contents: &Store<VolumeSnapshotContent>) -> Vec<Arc<VolumeSnapsho
     contents.state_filter(|content| has_role(&content.metadata, Role::Keeper))
 }
 
-/// A run that changed wakes itself; one that holds no slot (any more) wakes those that wait for one, and `also`.
+/// A run that changed wakes itself and `each`; one that holds no slot (any more) wakes those that wait for one, and `also`.
 fn spawn_runs<K>(
     spawner: &Spawner,
     name: &str,
     wake: UnboundedSender<ObjectRef<K>>,
+    each: impl Fn(&K) + Send + 'static,
     also: impl Fn(&K) + Send + 'static,
 ) -> Store<K>
 where
@@ -274,6 +341,7 @@ where
     let reader = own.clone();
     let store = spawner.spawn(name, Api::all(spawner.client.clone()), any(), move |object: &K| {
         let _closed = wake.send(ObjectRef::from_obj(object)).is_err();
+        each(object);
         if is_waiting(object).is_some() || is_working(object) {
             return;
         }

@@ -89,7 +89,11 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         finalizer,
         request,
         has_slot: !deleting
-            && context.restore_admissions.admit(restore, &restores, context.options.concurrent_restores),
+            && context.restore_admissions.admit_among(
+                restore,
+                &context.restore_places(),
+                context.options.concurrent_restores,
+            ),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
         mover,
