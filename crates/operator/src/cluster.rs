@@ -14,7 +14,7 @@ use crate::followers::Followers;
 use crate::names::belongs_to;
 use crate::options::Options;
 use crate::reason::{OperatorReason, Trouble};
-use crate::slots::{Admissions, Place, places};
+use crate::slots::{Admissions, Queued, places};
 use crate::watches::Stores;
 
 /// Field manager of everything that the operator writes.
@@ -126,12 +126,13 @@ impl Context {
         })
     }
 
-    /// Places of all that shares the slots of the restores.
-    pub fn restore_places(&self) -> Vec<Place> {
+    /// Whether this restore or download may work now: both share the slots of the restores.
+    pub fn has_restore_slot<K: Queued>(&self, run: &K) -> bool {
         let downloads = self.stores.velero.downloads.state();
         let ours =
             downloads.iter().filter(|download| self.options.is_ours(download.spec.data_mover.as_deref()));
-        [places(&self.stores.restores.state()), places(ours)].concat()
+        let all = [places(&self.stores.restores.state()), places(ours)].concat();
+        self.restore_admissions.admit_among(run, &all, self.options.concurrent_restores)
     }
 
     /// Tells the users of an object what happened. An event that cannot be written is no reason to stop.

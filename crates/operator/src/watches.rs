@@ -234,8 +234,7 @@ impl Senders {
     }
 }
 
-/// Starts all watches but those of Velero's kinds, which the cluster may not have.
-pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes, VeleroWatches) {
+fn channels() -> (Senders, Wakes) {
     let (backup_sender, backups_woken) = unbounded_channel();
     let (restore_sender, restores_woken) = unbounded_channel();
     let (keeper_sender, keepers_woken) = unbounded_channel();
@@ -248,6 +247,19 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         uploads: upload_sender,
         downloads: download_sender,
     };
+    let wakes = Wakes {
+        backups: backups_woken,
+        restores: restores_woken,
+        keepers: keepers_woken,
+        uploads: uploads_woken,
+        downloads: downloads_woken,
+    };
+    (senders, wakes)
+}
+
+/// Starts all watches but those of Velero's kinds, which the cluster may not have.
+pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes, VeleroWatches) {
+    let (senders, wakes) = channels();
     let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
     let (velero, velero_watches) = velero::prepare(&spawner, &senders);
 
@@ -305,13 +317,6 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         velero,
         protected,
         health: spawner.health.clone(),
-    };
-    let wakes = Wakes {
-        backups: backups_woken,
-        restores: restores_woken,
-        keepers: keepers_woken,
-        uploads: uploads_woken,
-        downloads: downloads_woken,
     };
     (stores, wakes, velero_watches)
 }

@@ -95,12 +95,7 @@ pub async fn observe(context: &Context, download: &DataDownload) -> Result<Obser
         deleting,
         outside,
         cancel,
-        has_slot: at_work
-            && context.restore_admissions.admit_among(
-                download,
-                &context.restore_places(),
-                context.options.concurrent_restores,
-            ),
+        has_slot: at_work && context.has_restore_slot(download),
         target: target_state(context, download, target.as_deref(), noted.as_deref(), task.as_ref(), phase)
             .await?,
         claim: if claim.is_none() && claim_state != Child::Foreign { Child::Absent } else { claim_state },

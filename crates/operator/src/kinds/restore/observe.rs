@@ -88,12 +88,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         deleting,
         finalizer,
         request,
-        has_slot: !deleting
-            && context.restore_admissions.admit_among(
-                restore,
-                &context.restore_places(),
-                context.options.concurrent_restores,
-            ),
+        has_slot: !deleting && context.has_restore_slot(restore),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
         mover,
