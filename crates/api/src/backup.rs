@@ -30,7 +30,8 @@ use crate::{LocalReference, ResolvedSource, RunProgress, SourcePVCData, VolSyncD
 )]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeSnapshotBackupSpec {
-    /// The VolumeSnapshotContent whose data is to be moved. Only `name` is used. Its VolumeSnapshot must be of this namespace.
+    /// The VolumeSnapshotContent whose data is to be moved. Only `name` is used. Its VolumeSnapshot must be of this namespace, unless the run
+    /// itself lives in the protected namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_snapshot_content: Option<ObjectReference>,
     /// Namespace for the temporary objects and of the Secret. Must be one that the administrator allowed.

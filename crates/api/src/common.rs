@@ -160,6 +160,9 @@ pub struct ResolvedSource {
     /// UID of the cluster's `kube-system` namespace.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cluster_uid: String,
+    /// Namespace of the PVC; that of the run if absent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
     /// UID of the PVC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pvc_uid: String,

@@ -2,7 +2,8 @@
 //!
 //! Owns the names, fields and printed columns of `VolumeSnapshotBackup` and `VolumeSnapshotRestore` (group
 //! `datamover.oadp.openshift.io/v1alpha1`, a contract with backup tools that exist already: fields are added, never changed), our own kinds
-//! (`longshore.dev/v1alpha1`: [`Repository`], [`ForgetRequest`]), and reduced views of `snapshot.storage.k8s.io/v1`. Start with [`VolumeSnapshotBackup`].
+//! (`longshore.dev/v1alpha1`: [`Repository`], [`ForgetRequest`]), and reduced views of `snapshot.storage.k8s.io/v1` and of Velero's kinds.
+//! Start with [`VolumeSnapshotBackup`].
 //!
 //! # Guarantees
 //! - Every field but `spec` is optional, so that no stored object, however old or incomplete, stops a watch.
@@ -19,6 +20,7 @@ mod forget;
 mod repository;
 mod restore;
 mod snapshot;
+mod velero;
 
 pub use backup::{VolumeSnapshotBackup, VolumeSnapshotBackupSpec, VolumeSnapshotBackupStatus};
 pub use common::{
@@ -34,6 +36,12 @@ pub use snapshot::{
     DeletionPolicy, SnapshotError, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
     VolumeSnapshotContentSource, VolumeSnapshotContentSpec, VolumeSnapshotContentStatus,
     VolumeSnapshotSource, VolumeSnapshotSpec, VolumeSnapshotStatus,
+};
+
+pub use velero::{
+    CSISnapshotSpec, DATA_MOVER_FINALIZER, DataDownload, DataDownloadSpec, DataDownloadStatus, DataMovePhase,
+    DataMoveProgress, DataUpload, DataUploadSpec, DataUploadStatus, TargetVolumeSpec, VeleroBackup,
+    VeleroBackupSpec, VeleroPhase, VeleroRestore, VeleroRestoreSpec,
 };
 
 /// Held on a run while it has objects in the cluster.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
+use longshore_api::DataDownload;
 use longshore_telemetry::metrics::Metrics;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +16,7 @@ use crate::lanes::Lanes;
 use crate::names::belongs_to;
 use crate::options::Options;
 use crate::reason::{OperatorReason, Trouble};
-use crate::slots::{Admissions, Queued, is_waiting, is_working, queue};
+use crate::slots::{Admissions, Queued, entries, is_waiting, is_working};
 use crate::watches::Stores;
 
 /// Field manager of everything that the operator writes.
@@ -136,8 +137,15 @@ impl Context {
             return is_working(run);
         }
         let stores = &self.stores;
-        let all = queue(&stores.backups.state(), &stores.restores.state(), &stores.forgets.state());
-        self.admissions.admit(&run.uid().unwrap_or_default(), all, &self.options.slots())
+        // Another mover's downloads take none of our slots.
+        let is_ours = |run: &DataDownload| self.options.is_ours(run.spec.data_mover.as_deref());
+        let all = [
+            entries(&stores.backups.state()),
+            entries(&stores.restores.state()),
+            entries(&stores.velero.downloads.state_filter(is_ours)),
+            entries(&stores.forgets.state()),
+        ];
+        self.admissions.admit(&run.uid().unwrap_or_default(), all.concat(), &self.options.slots())
     }
 
     /// Tells the users of an object what happened. An event that cannot be written is no reason to stop.
@@ -301,7 +309,7 @@ where
 }
 
 /// Top-level fields whose value differs; a field that is gone becomes null.
-fn changed_fields<S: Serialize>(
+pub(crate) fn changed_fields<S: Serialize>(
     old: &S,
     new: &S,
 ) -> Result<serde_json::Map<String, serde_json::Value>, serde_json::Error> {

@@ -12,6 +12,7 @@ use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{LogParams, Patch, PatchParams};
 use kube::{Api, Resource};
+use longshore_api::{DataDownload, VolumeSnapshotBackup, VolumeSnapshotRestore};
 use longshore_job::{Progress, ProgressLine};
 use serde::de::DeserializeOwned;
 
@@ -22,6 +23,51 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest line that is looked at; a progress line is far shorter.
 const LINE_BYTES_MAX: usize = 4096;
 
+/// A kind whose status shows a mover's progress.
+pub trait ShowsProgress {
+    /// Whether its status is a subresource.
+    const STATUS_IS_SUBRESOURCE: bool;
+    /// The value of `status.progress`.
+    fn shown(progress: &Progress) -> serde_json::Value;
+}
+
+fn number(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn run_progress(progress: &Progress) -> serde_json::Value {
+    serde_json::json!({
+        "bytesDone": number(progress.bytes_done),
+        "bytesTotal": number(progress.bytes_total),
+        "bytesTransferred": number(progress.bytes_transferred),
+        "stage": format!("{:?}", progress.stage),
+    })
+}
+
+impl ShowsProgress for VolumeSnapshotBackup {
+    const STATUS_IS_SUBRESOURCE: bool = true;
+    fn shown(progress: &Progress) -> serde_json::Value {
+        run_progress(progress)
+    }
+}
+
+impl ShowsProgress for VolumeSnapshotRestore {
+    const STATUS_IS_SUBRESOURCE: bool = true;
+    fn shown(progress: &Progress) -> serde_json::Value {
+        run_progress(progress)
+    }
+}
+
+impl ShowsProgress for DataDownload {
+    const STATUS_IS_SUBRESOURCE: bool = false;
+    fn shown(progress: &Progress) -> serde_json::Value {
+        serde_json::json!({
+            "bytesDone": number(progress.bytes_done),
+            "totalBytes": number(progress.bytes_total),
+        })
+    }
+}
+
 /// Pods whose log is being followed.
 #[derive(Debug, Clone, Default)]
 pub struct Followers(Arc<Mutex<HashSet<String>>>);
@@ -30,7 +76,7 @@ impl Followers {
     /// Follows `pod` and writes to the status of `run`, unless a task does so already.
     pub fn follow<K>(&self, pods: Api<Pod>, pod: String, runs: Api<K>, run: String)
     where
-        K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: ShowsProgress + Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone()) {
             return;
@@ -47,7 +93,7 @@ impl Followers {
 
 async fn copy<K>(pods: &Api<Pod>, pod: &str, runs: &Api<K>, run: &str) -> Result<(), kube::Error>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: ShowsProgress + Resource + Clone + Debug + DeserializeOwned,
 {
     let parameters = LogParams {
         container: Some(CONTAINER.to_owned()),
@@ -74,18 +120,17 @@ where
 /// Without a resource version: progress is nobody's basis for a decision, and only this task writes it while the mover runs.
 async fn write<K>(runs: &Api<K>, run: &str, progress: &Progress) -> Result<(), kube::Error>
 where
-    K: Resource + Clone + Debug + DeserializeOwned,
+    K: ShowsProgress + Resource + Clone + Debug + DeserializeOwned,
 {
-    let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let patch = serde_json::json!({ "status": { "progress": {
-        "bytesDone": number(progress.bytes_done),
-        "bytesTotal": number(progress.bytes_total),
-        "bytesTransferred": number(progress.bytes_transferred),
-        "stage": format!("{:?}", progress.stage),
-    }}});
+    let patch = serde_json::json!({ "status": { "progress": K::shown(progress) } });
     let parameters = PatchParams {
         field_manager: Some(crate::cluster::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    runs.patch_status(run, &parameters, &Patch::Merge(&patch)).await.map(|_| ())
+    let patch = Patch::Merge(&patch);
+    if K::STATUS_IS_SUBRESOURCE {
+        runs.patch_status(run, &parameters, &patch).await.map(|_| ())
+    } else {
+        runs.patch(run, &parameters, &patch).await.map(|_| ())
+    }
 }

@@ -37,7 +37,10 @@ fn update(context: &Context) {
         let status = backup.status.clone().unwrap_or_default();
         if backup.place().0 == Phase::Completed {
             let pvc = status.source_pvc_data.and_then(|pvc| pvc.name);
-            last_success(&context.metrics.backup, backup.as_ref(), pvc, status.completion_timestamp);
+            let (source, own) =
+                (status.resolved_source.unwrap_or_default(), backup.namespace().unwrap_or_default());
+            let namespace = crate::kinds::backup::source_namespace(&source, &own);
+            last_success(&context.metrics.backup, namespace, pvc, status.completion_timestamp);
         }
     }
     for restore in &restores {
@@ -45,7 +48,8 @@ fn update(context: &Context) {
         if restore.place().0 == Phase::Completed {
             let backup = restore.spec.volume_snapshot_mover_backup_ref.clone().unwrap_or_default();
             let pvc = backup.source_pvc_data.and_then(|pvc| pvc.name);
-            last_success(&context.metrics.restore, restore.as_ref(), pvc, status.completion_timestamp);
+            let namespace = restore.namespace().unwrap_or_default();
+            last_success(&context.metrics.restore, &namespace, pvc, status.completion_timestamp);
         }
     }
 }
@@ -118,14 +122,14 @@ fn count<K: Queued>(context: &Context, kind: &str, runs: &[Arc<K>]) {
     context.metrics.queued.get_or_create(&label).set(number(waiting));
 }
 
-fn last_success<K: Queued>(
+fn last_success(
     metrics: &longshore_telemetry::metrics::RunMetrics,
-    run: &K,
+    namespace: &str,
     pvc: Option<String>,
     time: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
 ) {
     let (Some(pvc), Some(time)) = (pvc, time) else { return };
-    let source = Source { namespace: run.namespace().unwrap_or_default(), pvc };
+    let source = Source { namespace: namespace.to_owned(), pvc };
     let gauge = metrics.last_success.get_or_create(&source);
     gauge.set(gauge.get().max(time.0.as_second() as f64));
 }

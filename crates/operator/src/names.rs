@@ -19,6 +19,8 @@ pub const ROLE: &str = "longshore.dev/role";
 pub const LANE: &str = "longshore.dev/lane";
 /// Annotation: `kind/namespace/name` of the run, in full.
 pub const RUN: &str = "longshore.dev/run";
+/// Label of a VolumeSnapshotBackup: UID of the DataUpload that it serves.
+pub const DATA_UPLOAD_UID: &str = "longshore.dev/data-upload-uid";
 /// Annotation of a keeper: until when the snapshot is kept if no PVC gets bound to it, RFC 3339.
 pub const RELEASE_AFTER: &str = "longshore.dev/release-after";
 /// Annotation of a Repository: a value that was not there before asks for a maintenance at once.
@@ -39,6 +41,8 @@ pub enum RunKind {
     Forget,
     /// Repository, whose runs are its maintenance.
     Maintenance,
+    /// Velero's DataDownload.
+    DataDownload,
 }
 
 impl RunKind {
@@ -49,6 +53,7 @@ impl RunKind {
             Self::Restore => "restore",
             Self::Forget => "forget",
             Self::Maintenance => "maintenance",
+            Self::DataDownload => "download",
         }
     }
 
@@ -58,6 +63,7 @@ impl RunKind {
             Self::Restore => "datamover.oadp.openshift.io/vsr",
             Self::Forget => "longshore.dev/forget-request",
             Self::Maintenance => "longshore.dev/repository",
+            Self::DataDownload => "longshore.dev/data-download",
         }
     }
 }
@@ -117,6 +123,11 @@ impl RunId {
         format!("{}-target", self.child_name())
     }
 
+    /// Labels of a volume that is on its way from a temporary PVC to the application's.
+    pub fn volume_labels(&self) -> BTreeMap<String, String> {
+        [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned()), (RUN_UID.to_owned(), self.uid.clone())].into()
+    }
+
     /// The value of annotation [`RUN`].
     pub fn annotation(&self) -> String {
         format!("{}/{}/{}", self.kind.as_str(), self.namespace, self.name)
@@ -158,6 +169,7 @@ pub fn run_of(metadata: &ObjectMeta) -> Option<(RunKind, &str, &str)> {
         "restore" => RunKind::Restore,
         "forget" => RunKind::Forget,
         "maintenance" => RunKind::Maintenance,
+        "download" => RunKind::DataDownload,
         _ => return None,
     };
     Some((kind, pieces.next()?, pieces.next()?))

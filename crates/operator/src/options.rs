@@ -66,6 +66,15 @@ pub struct Options {
     /// How long a run waits for its Secret.
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub secret_timeout: SignedDuration,
+    /// Value of `spec.datamover` of Velero's DataUploads and DataDownloads that are served; all others are left alone.
+    #[arg(long, default_value = "longshore", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub data_mover_name: String,
+    /// How long a DataUpload or DataDownload may be accepted, and not queued, without its mover having started.
+    #[arg(long, default_value = "30m", value_parser = duration)]
+    pub data_mover_prepare_timeout: SignedDuration,
+    /// Keep the CSI snapshots of DataUploads in the cluster, for a quick way back. Nobody else removes them.
+    #[arg(long)]
+    pub keep_snapshots: bool,
     /// Where metrics are served, for example :8080.
     #[arg(long, default_value = ":8080")]
     pub metrics_bind_address: String,
@@ -171,6 +180,11 @@ impl Options {
         Limits { source: self.source_timeout, prepare: self.prepare_timeout, secret: self.secret_timeout }
     }
 
+    /// Whether a DataUpload or DataDownload names this mover.
+    pub fn is_ours(&self, data_mover: Option<&str>) -> bool {
+        data_mover == Some(self.data_mover_name.as_str())
+    }
+
     /// Namespaces whose points `target` may restore beside its own.
     pub fn allowed_sources(&self, target: &str) -> Vec<String> {
         let mut sources: BTreeMap<&str, ()> = BTreeMap::new();
@@ -205,6 +219,10 @@ mod tests {
         assert_eq!(options.mover().maintenance_service_account, "longshore-mover");
         assert_eq!(options.forget_ttl, SignedDuration::from_hours(7 * 24));
         assert_eq!(options.limits().prepare, SignedDuration::from_mins(90));
+        assert!(options.is_ours(Some("longshore")));
+        for other in [None, Some(""), Some("velero"), Some("Longshore"), Some("longshore2")] {
+            assert!(!options.is_ours(other), "{other:?}");
+        }
         for wrong in
             ["--mover-memory=lots", "--secret-timeout=0s", "--allow-restore=shop", "--concurrent-backups=0"]
         {

@@ -92,7 +92,7 @@ async fn lead(
         found = async { anyhow::Ok((cluster_uid(&client).await?, with_own_place(&client, options).await)) } => found?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let (stores, wakes) = watches::start(&client, &options.protected_namespaces);
+    let (stores, wakes, velero_watches) = watches::start(&client, &options.protected_namespaces);
     let context = Context::new(client, options, stores.clone(), cluster_uid, metrics);
     readiness.set(true);
     let backups = Controller { kind: "backup", store: stores.backups.clone(), woken: wakes.backups };
@@ -109,6 +109,13 @@ async fn lead(
             runner::run(keepers, context.clone(), shutdown.clone(), kinds::keeper::reconcile),
             runner::run(repositories, context.clone(), shutdown.clone(), kinds::repository::reconcile),
             runner::run(forgets, context.clone(), shutdown.clone(), kinds::forget::reconcile),
+            kinds::data_move::serve(
+                context.clone(),
+                velero_watches,
+                wakes.uploads,
+                wakes.downloads,
+                shutdown.clone()
+            ),
         );
     };
     let late = async {

@@ -78,9 +78,17 @@ reasons! {
     NamespaceNotAllowed => ("The requesting namespace may not restore this point.", "A namespace gets its own points, what a Velero Restore at work in the protected namespace maps to it, or what an administrator allowed.", "Restore in the point's namespace, or let an administrator add --allow-restore source=target."),
     CleanupDelayed => ("Temporary objects are still there although they were deleted.", "The storage or a finalizer holds them.", "Look at the objects that the message names; the operator goes on deleting."),
     RestoreSizeMismatch => ("The restored snapshot asks for a larger volume than the source had.", "The storage rounds sizes differently now.", "Restore with spec.targetPVC, which asks for enough."),
-    RepositoryNotConfigured => ("No Repository, or more than one, says where the restore point is or belongs.", "No Repository of the namespace is named so or lists the storage location, several list it, or it names no Secret.", "Create or mend the Repository that the message names; what waits for it goes on by itself."),
+    RepositoryNotConfigured => ("No Repository, or more than one, says where the restore point is or belongs.", "No Repository of the namespace is named so or lists the storage location, several list it, or it names no Secret.", "Create or mend the Repository that the message names; a ForgetRequest goes on by itself, Velero's requests are made anew."),
     ScheduleInvalid => ("The schedule of a Repository's maintenance cannot be read.", "spec.maintenance.schedule is no cron expression of five fields, or one that never comes.", "Write an expression such as `17 3 * * *`."),
     TargetNotBound => ("The application's PVC does not get bound.", "The storage cannot make a volume of the snapshot.", "Look at the events of the PVC; the message has the last one."),
+    DataMoveInvalid => ("The DataUpload or DataDownload cannot be done as it is.", "A field that Longshore needs is empty, or the snapshot is of a type that Longshore does not know.", "Mend the field that the message names, or choose another data mover."),
+    SourceSnapshotNotReady => ("The VolumeSnapshot of the DataUpload is not ready to use.", "It was deleted, or the storage is still taking the snapshot, or failed to.", "Look at the VolumeSnapshot's status and at the CSI driver's log."),
+    BackupRunDeleted => ("The VolumeSnapshotBackup of the DataUpload is gone.", "Somebody deleted it while it was at work.", "Run the Velero backup again."),
+    PrepareTimeout => ("The mover did not start in time.", "Something held it up for longer than --data-mover-prepare-timeout.", "Look at what the message says about the cause; raise the chart value velero.prepareTimeout if it is only slow."),
+    TargetPVCNotFound => ("The PVC that the DataDownload is for is not there.", "Velero did not create it, or it was deleted.", "Look at the Velero restore's log, and restore again."),
+    TargetPVCUnused => ("No node was selected for the PVC that the DataDownload is for.", "Its StorageClass waits for a first consumer, and no pod uses the PVC.", "Start a pod that uses the PVC while the restore runs, or restore to a class with immediate binding."),
+    TargetPVCBound => ("The PVC that the DataDownload is for has a volume already.", "Something provisioned or bound it while the data was on its way.", "Delete the PVC and restore again."),
+    RebindFailed => ("The restored volume could not be given to the PVC.", "The volume is gone, or the cluster did not bind the two in time.", "Look at the events of the PVC, and restore again."),
 }
 
 /// Why a run waits or failed, whoever found out.

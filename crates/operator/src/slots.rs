@@ -9,8 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use longshore_api::{BatchingStatus, ForgetRequest, Phase, VolumeSnapshotBackup, VolumeSnapshotRestore};
+use longshore_api::{
+    BatchingStatus, DataDownload, DataMovePhase, ForgetRequest, Phase, VolumeSnapshotBackup,
+    VolumeSnapshotRestore,
+};
 
+use crate::kinds::backup::source_namespace;
+use crate::kinds::data_move::{Notes, SECRET};
 use crate::names::RunKind;
 use crate::runner::secret_name;
 use crate::status::RunStatus;
@@ -38,6 +43,11 @@ pub trait Queued: ResourceExt {
 
     /// Protected namespace and Secret, which name the repository.
     fn repository(&self) -> (String, String);
+
+    /// Namespace whose turn it takes: the one whose volume it is, where that differs from the run's own.
+    fn turn(&self) -> String {
+        self.namespace().unwrap_or_default()
+    }
 }
 
 impl Queued for VolumeSnapshotBackup {
@@ -51,6 +61,13 @@ impl Queued for VolumeSnapshotBackup {
         let namespace = self.spec.protected_namespace.clone().unwrap_or_default();
         (namespace, secret_name(self.spec.restic_secret_ref.as_ref()).to_owned())
     }
+
+    /// Those of DataUploads all live in Velero's namespace.
+    fn turn(&self) -> String {
+        let source = self.status.as_ref().and_then(|status| status.resolved_source.as_ref());
+        let own = self.namespace().unwrap_or_default();
+        source.map_or(own.as_str(), |source| source_namespace(source, &own)).to_owned()
+    }
 }
 
 impl Queued for VolumeSnapshotRestore {
@@ -63,6 +80,34 @@ impl Queued for VolumeSnapshotRestore {
     fn repository(&self) -> (String, String) {
         let namespace = self.spec.protected_namespace.clone().unwrap_or_default();
         (namespace, secret_name(self.spec.restic_secret_ref.as_ref()).to_owned())
+    }
+}
+
+impl Queued for DataDownload {
+    const KIND: RunKind = RunKind::DataDownload;
+
+    /// One that is prepared waits for a slot.
+    fn place(&self) -> (Phase, Option<BatchingStatus>) {
+        match DataMovePhase::parse(self.status.as_ref().and_then(|status| status.phase.as_deref())) {
+            DataMovePhase::New | DataMovePhase::Accepted => (Phase::New, None),
+            DataMovePhase::Prepared => (Phase::InProgress, Some(BatchingStatus::Queued)),
+            DataMovePhase::InProgress => (Phase::InProgress, Some(BatchingStatus::Processing)),
+            DataMovePhase::Canceling => (Phase::Cleanup, Some(BatchingStatus::Completed)),
+            DataMovePhase::Completed => (Phase::Completed, Some(BatchingStatus::Completed)),
+            DataMovePhase::Canceled | DataMovePhase::Failed => {
+                (Phase::Failed, Some(BatchingStatus::Completed))
+            }
+        }
+    }
+
+    fn repository(&self) -> (String, String) {
+        let secret = Notes::read(&self.metadata).text(SECRET).unwrap_or_default().to_owned();
+        (self.namespace().unwrap_or_default(), secret)
+    }
+
+    fn turn(&self) -> String {
+        let target = self.spec.target_volume.as_ref();
+        target.and_then(|target| target.namespace.clone()).unwrap_or_default()
     }
 }
 
@@ -113,7 +158,7 @@ pub fn waits_for_content(backup: &VolumeSnapshotBackup, content: &str) -> bool {
 pub struct Entry {
     /// UID of the run.
     pub uid: String,
-    /// Which kind it is.
+    /// Of which kind's slots it takes one.
     pub kind: RunKind,
     /// Whose turn it is.
     pub namespace: String,
@@ -130,23 +175,17 @@ pub fn entry<K: Queued>(run: &K) -> Option<Entry> {
     let working = is_working(run);
     (working || is_waiting(run)).then(|| Entry {
         uid: run.uid().unwrap_or_default(),
-        kind: K::KIND,
-        namespace: run.namespace().unwrap_or_default(),
+        kind: if K::KIND == RunKind::DataDownload { RunKind::Restore } else { K::KIND },
+        namespace: run.turn(),
         repository: run.repository(),
         created: run.creation_timestamp().map(|time| time.0).unwrap_or_default(),
         working,
     })
 }
 
-/// Everybody who works or waits.
-pub fn queue(
-    backups: &[Arc<VolumeSnapshotBackup>],
-    restores: &[Arc<VolumeSnapshotRestore>],
-    forgets: &[Arc<ForgetRequest>],
-) -> Vec<Entry> {
-    let restores = restores.iter().filter_map(|run| entry(run.as_ref()));
-    let forgets = forgets.iter().filter_map(|run| entry(run.as_ref()));
-    backups.iter().filter_map(|run| entry(run.as_ref())).chain(restores).chain(forgets).collect()
+/// Those of a kind who work or wait.
+pub fn entries<K: Queued>(all: &[Arc<K>]) -> Vec<Entry> {
+    all.iter().filter_map(|run| entry(run.as_ref())).collect()
 }
 
 /// What is taken.
@@ -167,12 +206,12 @@ impl<'a> Taken<'a> {
     fn has_room(&self, entry: &Entry, limits: &SlotLimits) -> bool {
         let limit = match entry.kind {
             RunKind::Backup => limits.backups,
-            RunKind::Restore => limits.restores,
+            RunKind::Restore | RunKind::DataDownload => limits.restores,
             RunKind::Forget => limits.forgets,
             // A repository is maintained when it is time, and once at a time.
             RunKind::Maintenance => u32::MAX,
         };
-        let moves = matches!(entry.kind, RunKind::Backup | RunKind::Restore);
+        let moves = !matches!(entry.kind, RunKind::Forget | RunKind::Maintenance);
         let of_repository = self.repositories.get(&entry.repository).copied().unwrap_or(0);
         self.kinds.get(&entry.kind).copied().unwrap_or(0) < limit
             && (!moves || limits.per_repository.is_none_or(|limit| of_repository < limit))

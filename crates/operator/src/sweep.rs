@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use longshore_api::{
-    ForgetRequest, Repository, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore,
+    DataDownload, DataUpload, ForgetRequest, Repository, VolumeSnapshotBackup, VolumeSnapshotContent,
+    VolumeSnapshotRestore,
 };
 
 use crate::cluster::{Context, Error, classify};
@@ -53,6 +54,20 @@ impl Sweep for VolumeSnapshotContent {
     /// Keepers have no children of their own.
     async fn sweep(_: Arc<Context>, _: ObjectRef<Self>) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl Sweep for DataUpload {
+    /// Its VolumeSnapshotBackup goes with it: the garbage collector sees to that.
+    async fn sweep(_: Arc<Context>, _: ObjectRef<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Sweep for DataDownload {
+    async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
+        sweep_runs::<Self>(&context, RunKind::DataDownload, &run).await?;
+        crate::kinds::data_download::sweep_volumes(&context, &run).await
     }
 }
 

@@ -68,7 +68,7 @@ fn kind(run: RunKind) -> Option<(&'static str, &'static str, &'static str)> {
     match run {
         RunKind::Backup => Some(("Backup", "backups", "velero.io/backup-name")),
         RunKind::Restore => Some(("Restore", "restores", "velero.io/restore-name")),
-        RunKind::Forget | RunKind::Maintenance => None,
+        RunKind::DataDownload | RunKind::Forget | RunKind::Maintenance => None,
     }
 }
 

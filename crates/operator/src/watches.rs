@@ -12,12 +12,13 @@ use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use longshore_api::{
-    ForgetRequest, OWN_GROUP, Repository, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent,
-    VolumeSnapshotRestore,
+    DataDownload, DataUpload, ForgetRequest, OWN_GROUP, Repository, VolumeSnapshot, VolumeSnapshotBackup,
+    VolumeSnapshotContent, VolumeSnapshotRestore,
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -25,6 +26,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::names::{ROLE, RUN_UID, Role, RunKind, belongs_to, has_role, label, run_of};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::{Queued, is_waiting, is_working};
+
+mod velero;
+
+pub use velero::{VeleroStores, VeleroWatches};
 
 /// Stores of one protected namespace.
 #[derive(Clone)]
@@ -54,6 +59,8 @@ pub struct Stores {
     pub repositories: Store<Repository>,
     /// Requests to forget restore points, likewise.
     pub forgets: Store<ForgetRequest>,
+    /// Velero's kinds; empty while the cluster does not have them.
+    pub velero: VeleroStores,
     /// By protected namespace.
     pub protected: BTreeMap<String, ProtectedStores>,
     health: WatchHealth,
@@ -71,6 +78,10 @@ pub struct Wakes {
     pub repositories: UnboundedReceiver<ObjectRef<Repository>>,
     /// Requests to forget to look at.
     pub forgets: UnboundedReceiver<ObjectRef<ForgetRequest>>,
+    /// DataUploads to look at.
+    pub uploads: UnboundedReceiver<ObjectRef<DataUpload>>,
+    /// DataDownloads to look at.
+    pub downloads: UnboundedReceiver<ObjectRef<DataDownload>>,
 }
 
 /// Which watches have not begun, or were cut off, and why.
@@ -130,6 +141,7 @@ impl Stores {
     }
 }
 
+#[derive(Clone)]
 struct Spawner {
     client: Client,
     health: WatchHealth,
@@ -149,7 +161,23 @@ impl Spawner {
         K::DynamicType: Default + Eq + Hash + Clone,
     {
         let (store, writer) = reflector::store::<K>();
-        let (health, name, reader) = (self.health.clone(), name.to_owned(), store.clone());
+        self.spawn_into(name, api, config, (store.clone(), writer), woken);
+        store
+    }
+
+    /// The same for a store that exists already.
+    fn spawn_into<K>(
+        &self,
+        name: &str,
+        api: Api<K>,
+        config: watcher::Config,
+        (store, writer): (Store<K>, Writer<K>),
+        woken: impl Fn(&K) + Send + 'static,
+    ) where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K::DynamicType: Default + Eq + Hash + Clone,
+    {
+        let (health, name, reader) = (self.health.clone(), name.to_owned(), store);
         health.set(&name, WatchState::Starting);
         let watch = watcher(api, config).default_backoff().modify(|object| {
             // Never read here, and often the larger part of an object.
@@ -169,7 +197,6 @@ impl Spawner {
                 }
             }
         });
-        store
     }
 }
 
@@ -203,6 +230,8 @@ struct Senders {
     keepers: UnboundedSender<ObjectRef<VolumeSnapshotContent>>,
     repositories: UnboundedSender<ObjectRef<Repository>>,
     forgets: UnboundedSender<ObjectRef<ForgetRequest>>,
+    uploads: UnboundedSender<ObjectRef<DataUpload>>,
+    downloads: UnboundedSender<ObjectRef<DataDownload>>,
 }
 
 impl Senders {
@@ -216,6 +245,7 @@ impl Senders {
                 RunKind::Maintenance => {
                     self.repositories.send(ObjectRef::new(name).within(namespace)).is_err()
                 }
+                RunKind::DataDownload => self.downloads.send(ObjectRef::new(name).within(namespace)).is_err(),
             };
         }
     }
@@ -224,6 +254,9 @@ impl Senders {
     fn wake_waiting(&self, runs: &Runs) {
         for run in runs.restores.state_filter(is_waiting) {
             let _closed = self.restores.send(ObjectRef::from_obj(run.as_ref())).is_err();
+        }
+        for run in runs.downloads.state_filter(is_waiting) {
+            let _closed = self.downloads.send(ObjectRef::from_obj(run.as_ref())).is_err();
         }
         for run in runs.backups.state_filter(is_waiting) {
             let _closed = self.backups.send(ObjectRef::from_obj(run.as_ref())).is_err();
@@ -242,57 +275,83 @@ impl Senders {
 struct Runs {
     backups: Store<VolumeSnapshotBackup>,
     restores: Store<VolumeSnapshotRestore>,
+    downloads: Store<DataDownload>,
     forgets: Store<ForgetRequest>,
 }
 
-/// Starts all watches.
-pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes) {
-    let (backup_sender, backups_woken) = unbounded_channel();
-    let (restore_sender, restores_woken) = unbounded_channel();
-    let (keeper_sender, keepers_woken) = unbounded_channel();
-    let (repository_sender, repositories_woken) = unbounded_channel();
-    let (forget_sender, forgets_woken) = unbounded_channel();
+fn channels() -> (Senders, Wakes) {
+    let (backup_sender, backups) = unbounded_channel();
+    let (restore_sender, restores) = unbounded_channel();
+    let (keeper_sender, keepers) = unbounded_channel();
+    let (repository_sender, repositories) = unbounded_channel();
+    let (forget_sender, forgets) = unbounded_channel();
+    let (upload_sender, uploads) = unbounded_channel();
+    let (download_sender, downloads) = unbounded_channel();
     let senders = Senders {
         backups: backup_sender,
         restores: restore_sender,
         keepers: keeper_sender,
         repositories: repository_sender,
         forgets: forget_sender,
+        uploads: upload_sender,
+        downloads: download_sender,
     };
-    let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
+    (senders, Wakes { backups, restores, keepers, repositories, forgets, uploads, downloads })
+}
 
+/// Starts all watches but those of Velero's kinds, which the cluster may not have.
+pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes, VeleroWatches) {
+    let (senders, wakes) = channels();
+    let spawner = Spawner { client: client.clone(), health: WatchHealth::default() };
     let queue = Arc::default();
-    let wake = senders.backups.clone();
-    let backups =
-        spawn_runs(&spawner, "volumesnapshotbackups", &senders, &queue, wake, |_: &VolumeSnapshotBackup| {});
+    let (velero, velero_watches) = velero::prepare(&spawner, &senders, &queue);
+
+    let backups = {
+        let wake = senders.clone();
+        let each = move |backup: &VolumeSnapshotBackup| {
+            let _closed = wake.backups.send(ObjectRef::from_obj(backup)).is_err();
+            wake.wake_upload_of(backup);
+        };
+        spawn_runs(&spawner, "volumesnapshotbackups", &senders, &queue, each, |_: &VolumeSnapshotBackup| {})
+    };
     let contents = spawn_contents(&spawner, &senders, backups.clone());
     let restores = {
         let (wake, to_keepers, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
+        let each = move |restore: &VolumeSnapshotRestore| {
+            let _closed = wake.send(ObjectRef::from_obj(restore)).is_err();
+        };
         let also = move |restore: &VolumeSnapshotRestore| {
             // A keeper waits for the end of its run.
             let uid = restore.uid().unwrap_or_default();
             let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
             own.for_each(|keeper| to_keepers.wake_keeper(&keeper));
         };
-        spawn_runs(&spawner, "volumesnapshotrestores", &senders, &queue, wake, also)
+        spawn_runs(&spawner, "volumesnapshotrestores", &senders, &queue, each, also)
     };
     let (repositories, forgets) = spawn_own_kinds(&spawner, &senders, &queue);
-    let runs = Runs { backups: backups.clone(), restores: restores.clone(), forgets: forgets.clone() };
+    let runs = Runs {
+        backups: backups.clone(),
+        restores: restores.clone(),
+        downloads: velero.downloads.clone(),
+        forgets: forgets.clone(),
+    };
     let _already_set = queue.set(runs);
     let snapshots = {
-        let (senders, contents) = (senders.clone(), contents.clone());
+        let (senders, contents, velero) = (senders.clone(), contents.clone(), velero.clone());
         spawner.spawn("volumesnapshots", Api::all(client.clone()), any(), move |object: &VolumeSnapshot| {
             senders.wake_run(object);
+            senders.wake_uploads_from(&velero.uploads, object);
             if has_role(&object.metadata, Role::Target) || has_role(&object.metadata, Role::Keeper) {
                 keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
             }
         })
     };
     let claims = {
-        let (senders, contents) = (senders.clone(), contents.clone());
+        let (senders, contents, velero) = (senders.clone(), contents.clone(), velero.clone());
         let api = Api::all(client.clone());
         spawner.spawn("persistentvolumeclaims", api, any(), move |object: &PersistentVolumeClaim| {
             senders.wake_run(object);
+            senders.wake_downloads_to(&velero.downloads, object);
             if crate::kinds::keeper::snapshot_source(object).is_some() {
                 keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
             }
@@ -303,17 +362,19 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         .into_iter()
         .map(|name| (name.clone(), spawn_protected(&spawner, &senders, name, &claims)))
         .collect();
-    let health = spawner.health.clone();
-    let stores =
-        Stores { backups, restores, contents, snapshots, claims, repositories, forgets, protected, health };
-    let wakes = Wakes {
-        backups: backups_woken,
-        restores: restores_woken,
-        keepers: keepers_woken,
-        repositories: repositories_woken,
-        forgets: forgets_woken,
+    let stores = Stores {
+        backups,
+        restores,
+        contents,
+        snapshots,
+        claims,
+        repositories,
+        forgets,
+        velero,
+        protected,
+        health: spawner.health.clone(),
     };
-    (stores, wakes)
+    (stores, wakes, velero_watches)
 }
 
 /// Repositories and requests to forget. The group before the slash keeps [`Stores::is_complete`] from waiting for them. A Repository that changed
@@ -325,7 +386,10 @@ fn spawn_own_kinds(
 ) -> (Store<Repository>, Store<ForgetRequest>) {
     let name = |kind: &str| format!("{OWN_GROUP}/{kind}");
     let wake = senders.forgets.clone();
-    let forgets = spawn_runs(spawner, &name("forgetrequests"), senders, queue, wake, |_: &ForgetRequest| {});
+    let each = move |request: &ForgetRequest| {
+        let _closed = wake.send(ObjectRef::from_obj(request)).is_err();
+    };
+    let forgets = spawn_runs(spawner, &name("forgetrequests"), senders, queue, each, |_: &ForgetRequest| {});
     let (senders, waiting) = (senders.clone(), forgets.clone());
     let api = Api::all(spawner.client.clone());
     let repositories = spawner.spawn(&name("repositories"), api, any(), move |object: &Repository| {
@@ -348,13 +412,14 @@ pub fn keepers(contents: &Store<VolumeSnapshotContent>) -> Vec<Arc<VolumeSnapsho
     contents.state_filter(|content| has_role(&content.metadata, Role::Keeper))
 }
 
-/// A run that changed wakes itself; one that holds no slot (any more) calls `also`, and everybody who waits for one is woken.
+/// A run that changed wakes those that `each` wakes, itself above all; one that holds no slot (any more) calls `also`, and everybody who waits
+/// for one is woken.
 fn spawn_runs<K>(
     spawner: &Spawner,
     name: &str,
     senders: &Senders,
     queue: &Arc<OnceLock<Runs>>,
-    wake: UnboundedSender<ObjectRef<K>>,
+    each: impl Fn(&K) + Send + 'static,
     also: impl Fn(&K) + Send + 'static,
 ) -> Store<K>
 where
@@ -366,7 +431,7 @@ where
     let store = spawner.spawn(name, Api::all(spawner.client.clone()), any(), move |object: &K| {
         let reference = ObjectRef::from_obj(object);
         let is_gone = reader.get().is_some_and(|store| store.get(&reference).is_none());
-        let _closed = wake.send(reference).is_err();
+        each(object);
         if !is_gone && (is_waiting(object) || is_working(object)) {
             return;
         }

@@ -2,6 +2,9 @@
 
 mod attempt;
 pub mod backup;
+pub mod data_download;
+pub mod data_move;
+pub mod data_upload;
 mod ending;
 pub mod forget;
 pub mod keeper;

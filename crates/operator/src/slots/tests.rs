@@ -1,7 +1,7 @@
 //! The queue's laws: single cases, and random arrivals, ends, deletions and restarts.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use longshore_api::VolumeSnapshotBackupStatus;
+use longshore_api::{ResolvedSource, TargetVolumeSpec, VolumeSnapshotBackupStatus};
 use proptest::prelude::*;
 
 use super::*;
@@ -52,7 +52,7 @@ fn only_status_decides_who_works_and_who_waits() {
         Arc::new(gone),
         Arc::new(ending),
     ];
-    let queue = queue(&all, &[], &[]);
+    let queue = entries(&all);
     let seen: Vec<_> = queue.iter().map(|entry| (entry.uid.as_str(), entry.working)).collect();
     assert_eq!(seen, [("b", false), ("ending", true)], "a run that is being deleted works until it is gone");
     assert_eq!(queue[0].repository.1, "restic-secret", "the Secret that naming none means");
@@ -103,6 +103,48 @@ fn passes_that_look_at_one_moment_do_not_oversell() {
     assert_eq!(admit(&queue), ["03", "02", "01", "00"]);
     queue.retain(|entry| entry.uid != "00");
     assert!(admit(&queue).contains(&"zz".to_owned()), "the oldest gets what is given back");
+}
+
+#[test]
+fn vsm_34_backups_of_data_uploads_take_the_turns_of_their_sources_namespaces() {
+    let of = |uid: &str, second: i64, source: &str| {
+        let mut run = run(uid, second, "InProgress", "Queued").as_ref().clone();
+        run.metadata.namespace = Some("velero".to_owned());
+        let source = ResolvedSource { namespace: source.to_owned(), ..Default::default() };
+        run.status.as_mut().unwrap().resolved_source = Some(source);
+        Arc::new(run)
+    };
+    let queue = entries(&[of("a1", 1, "a"), of("a2", 2, "a"), of("b1", 3, "b"), of("old", 4, "")]);
+    let turns: Vec<_> = queue.iter().map(|entry| entry.namespace.as_str()).collect();
+    assert_eq!(turns, ["a", "a", "b", "velero"], "an older operator's run is its own namespace's");
+    assert_eq!(order(&queue, &SlotLimits { backups: 3, ..LIMITS }), ["a1", "b1", "old"]);
+}
+
+#[test]
+fn vsm_34_downloads_share_the_slots_the_turns_and_the_repository_of_restores() {
+    let download = |uid: &str, second: i64, phase: DataMovePhase, target: &str| {
+        let mut download = DataDownload::default();
+        download.metadata.uid = Some(uid.to_owned());
+        download.metadata.namespace = Some("vault".to_owned());
+        download.metadata.creation_timestamp = Some(Time(at(second)));
+        download.metadata.annotations = Some([(SECRET.to_owned(), "r".to_owned())].into());
+        let target = TargetVolumeSpec { namespace: Some(target.to_owned()), ..Default::default() };
+        download.spec.target_volume = Some(target);
+        download.status.get_or_insert_default().phase = Some(phase.as_str().to_owned());
+        Arc::new(download)
+    };
+    let downloads = entries(&[
+        download("pvc-awaited", 0, DataMovePhase::Accepted, "a"),
+        download("works", 1, DataMovePhase::InProgress, "a"),
+        download("a", 2, DataMovePhase::Prepared, "a"),
+        download("b", 3, DataMovePhase::Prepared, "b"),
+        download("over", 0, DataMovePhase::Canceled, "c"),
+    ]);
+    assert_eq!(downloads.len(), 3, "one that waits for its PVC wants no slot");
+    let queue = [downloads, vec![waiting("restore", RunKind::Restore, "c", "r", 4)]].concat();
+    assert_eq!(order(&queue, &SlotLimits { restores: 3, ..LIMITS }), ["b", "restore"]);
+    let full = SlotLimits { restores: 9, per_repository: Some(2), ..LIMITS };
+    assert_eq!(order(&queue, &full), ["b"], "the repository is full");
 }
 
 /// What happens to the queue.

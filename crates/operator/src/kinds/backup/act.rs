@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
 use kube::runtime::controller::Action;
-use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent};
+use longshore_api::{ResolvedSource, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent};
 use longshore_job::{BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, SourceVolume, Task, VolumeMode};
 
 use super::decide::{Decision, Step};
@@ -54,9 +54,10 @@ pub async fn act(
     if status.snapshot_id.is_some() && observed.seen.status.snapshot_id.is_none() {
         tell_result(&observed.seen.mover);
     }
+    let source = status.resolved_source.clone().unwrap_or_default();
     let ended = Ended {
         metrics: &context.metrics.backup,
-        namespace: &observed.run.namespace,
+        namespace: source_namespace(&source, &observed.run.namespace),
         pvc: status.source_pvc_data.as_ref().and_then(|pvc| pvc.name.as_deref()).unwrap_or_default(),
         progress: status.progress.as_ref(),
     };
@@ -149,6 +150,11 @@ fn mode(text: &str) -> VolumeMode {
     if text == VolumeMode::Block.as_str() { VolumeMode::Block } else { VolumeMode::Filesystem }
 }
 
+/// Namespace of the application's PVC. Runs that an older operator accepted do not say it: it is their own.
+pub(crate) fn source_namespace<'a>(source: &'a ResolvedSource, run_namespace: &'a str) -> &'a str {
+    if source.namespace.is_empty() { run_namespace } else { &source.namespace }
+}
+
 fn document(observed: &Observed) -> JobDocument {
     let status = observed.seen.status.clone();
     let source = status.resolved_source.unwrap_or_default();
@@ -162,8 +168,8 @@ fn document(observed: &Observed) -> JobDocument {
         },
         task: Task::Backup(Box::new(BackupTask {
             source: SourceVolume {
+                namespace: source_namespace(&source, &observed.run.namespace).to_owned(),
                 cluster_uid: source.cluster_uid,
-                namespace: observed.run.namespace.clone(),
                 pvc_name: pvc.name.unwrap_or_default(),
                 pvc_uid: source.pvc_uid,
                 pvc_size: pvc.size.unwrap_or_default(),

@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt};
 use longshore_api::VolumeSnapshotBackup;
 use tracing::Instrument;
 
-pub(crate) use act::at_least;
+pub(crate) use act::{at_least, source_namespace};
 pub use decide::{Decision, Found, Seen, Source, Step, decide};
 pub(crate) use observe::{mover_state, only_snapshot_class};
 

@@ -149,7 +149,8 @@ async fn find_source(context: &Context, backup: &VolumeSnapshotBackup, run: &Run
         return Ok(missing(OperatorReason::VolumeSnapshotContentNotFound, message));
     };
     let reference = &content.spec.volume_snapshot_ref;
-    if reference.namespace.as_deref() != Some(run.namespace.as_str()) {
+    let source_namespace = reference.namespace.clone().unwrap_or_default();
+    if !may_read(&run.namespace, &protected, &source_namespace) {
         let message = format!(
             "VolumeSnapshotContent {content_name} belongs to a VolumeSnapshot of another namespace than {}",
             run.namespace
@@ -163,7 +164,7 @@ async fn find_source(context: &Context, backup: &VolumeSnapshotBackup, run: &Run
         return Ok(missing(OperatorReason::VolumeSnapshotContentNotReady, message));
     };
     let snapshot_name = reference.name.clone().unwrap_or_default();
-    let snapshot = named(&stores.snapshots, Some(&run.namespace), &snapshot_name)
+    let snapshot = named(&stores.snapshots, Some(&source_namespace), &snapshot_name)
         .filter(|found| reference.uid.is_none() || found.uid() == reference.uid);
     let Some(snapshot) = snapshot else {
         let message = format!("VolumeSnapshot {snapshot_name}, which names the PVC, is not there");
@@ -173,10 +174,17 @@ async fn find_source(context: &Context, backup: &VolumeSnapshotBackup, run: &Run
         let message = format!("VolumeSnapshot {snapshot_name} was not taken of a PVC");
         return Ok(refused(OperatorReason::SourcePVCNotFound, message));
     };
-    let Some(claim) = named(&stores.claims, Some(&run.namespace), &claim_name) else {
+    let Some(claim) = named(&stores.claims, Some(&source_namespace), &claim_name) else {
         return Ok(missing(OperatorReason::SourcePVCNotFound, format!("PVC {claim_name} is not there")));
     };
     describe(context, run, &content, &snapshot, &claim, handle).await
+}
+
+/// No confused deputy: a namespace may back up its own volumes only. Who may make runs in the protected namespace is an administrator, or
+/// Velero, and may back up any.
+pub(super) fn may_read(run_namespace: &str, protected_namespace: &str, source_namespace: &str) -> bool {
+    !source_namespace.is_empty()
+        && (source_namespace == run_namespace || run_namespace == protected_namespace)
 }
 
 async fn describe(
@@ -218,7 +226,7 @@ async fn describe(
         if spec.volume_mode.as_deref() == Some("Block") { VolumeMode::Block } else { VolumeMode::Filesystem };
     let reference = RestorePointReference {
         cluster_uid: context.cluster_uid.clone(),
-        namespace: run.namespace.clone(),
+        namespace: claim.namespace().unwrap_or_default(),
         pvc_name: name.clone(),
         run: run.uid.clone(),
         volume_mode,
@@ -235,6 +243,7 @@ async fn describe(
         reference: reference.to_string(),
         resolved: ResolvedSource {
             cluster_uid: context.cluster_uid.clone(),
+            namespace: claim.namespace().unwrap_or_default(),
             pvc_uid: claim.uid().unwrap_or_default(),
             volume_mode: volume_mode.as_str().to_owned(),
             access_modes: spec.access_modes.unwrap_or_default(),

@@ -479,3 +479,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn vsm_34_only_runs_of_the_protected_namespace_read_another_namespaces_snapshot() {
+    use super::observe::may_read;
+    assert!(may_read("shop", "vault", "shop"));
+    assert!(may_read("vault", "vault", "shop"));
+    assert!(!may_read("thief", "vault", "shop"));
+    assert!(!may_read("vault", "other", "shop"), "protected for others is not enough");
+    assert!(!may_read("vault", "vault", ""));
+}
