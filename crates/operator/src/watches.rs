@@ -21,15 +21,17 @@ use longshore_api::{
     VolumeSnapshotContent, VolumeSnapshotRestore,
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::names::{ROLE, RUN_UID, Role, RunKind, belongs_to, has_role, label, run_of};
+use crate::names::{ROLE, RUN_UID, Role, belongs_to, has_role, label};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::{Queued, is_waiting, is_working};
 
 mod velero;
+mod wakes;
 
 pub use velero::{VeleroStores, VeleroWatches};
+pub use wakes::Wakes;
+use wakes::{Runs, Senders, channels};
 
 /// Stores of one protected namespace.
 #[derive(Clone)]
@@ -64,24 +66,6 @@ pub struct Stores {
     /// By protected namespace.
     pub protected: BTreeMap<String, ProtectedStores>,
     health: WatchHealth,
-}
-
-/// What wakes the controllers.
-pub struct Wakes {
-    /// Backups to look at.
-    pub backups: UnboundedReceiver<ObjectRef<VolumeSnapshotBackup>>,
-    /// Restores to look at.
-    pub restores: UnboundedReceiver<ObjectRef<VolumeSnapshotRestore>>,
-    /// Keepers to look at.
-    pub keepers: UnboundedReceiver<ObjectRef<VolumeSnapshotContent>>,
-    /// Repositories to look at.
-    pub repositories: UnboundedReceiver<ObjectRef<Repository>>,
-    /// Requests to forget to look at.
-    pub forgets: UnboundedReceiver<ObjectRef<ForgetRequest>>,
-    /// DataUploads to look at.
-    pub uploads: UnboundedReceiver<ObjectRef<DataUpload>>,
-    /// DataDownloads to look at.
-    pub downloads: UnboundedReceiver<ObjectRef<DataDownload>>,
 }
 
 /// Which watches have not begun, or were cut off, and why.
@@ -222,83 +206,6 @@ fn note(health: &WatchHealth, name: &str, error: &watcher::Error) {
     }
 }
 
-/// Senders that wake controllers.
-#[derive(Clone)]
-struct Senders {
-    backups: UnboundedSender<ObjectRef<VolumeSnapshotBackup>>,
-    restores: UnboundedSender<ObjectRef<VolumeSnapshotRestore>>,
-    keepers: UnboundedSender<ObjectRef<VolumeSnapshotContent>>,
-    repositories: UnboundedSender<ObjectRef<Repository>>,
-    forgets: UnboundedSender<ObjectRef<ForgetRequest>>,
-    uploads: UnboundedSender<ObjectRef<DataUpload>>,
-    downloads: UnboundedSender<ObjectRef<DataDownload>>,
-}
-
-impl Senders {
-    /// Wakes the run that a child belongs to. A closed channel means that the program is ending.
-    fn wake_run<K: ResourceExt>(&self, child: &K) {
-        if let Some((kind, namespace, name)) = run_of(child.meta()) {
-            let _closed = match kind {
-                RunKind::Backup => self.backups.send(ObjectRef::new(name).within(namespace)).is_err(),
-                RunKind::Restore => self.restores.send(ObjectRef::new(name).within(namespace)).is_err(),
-                RunKind::Forget => self.forgets.send(ObjectRef::new(name).within(namespace)).is_err(),
-                RunKind::Maintenance => {
-                    self.repositories.send(ObjectRef::new(name).within(namespace)).is_err()
-                }
-                RunKind::DataDownload => self.downloads.send(ObjectRef::new(name).within(namespace)).is_err(),
-            };
-        }
-    }
-
-    /// Wakes everybody who waits for a slot.
-    fn wake_waiting(&self, runs: &Runs) {
-        for run in runs.restores.state_filter(is_waiting) {
-            let _closed = self.restores.send(ObjectRef::from_obj(run.as_ref())).is_err();
-        }
-        for run in runs.downloads.state_filter(is_waiting) {
-            let _closed = self.downloads.send(ObjectRef::from_obj(run.as_ref())).is_err();
-        }
-        for run in runs.backups.state_filter(is_waiting) {
-            let _closed = self.backups.send(ObjectRef::from_obj(run.as_ref())).is_err();
-        }
-        for run in runs.forgets.state_filter(is_waiting) {
-            let _closed = self.forgets.send(ObjectRef::from_obj(run.as_ref())).is_err();
-        }
-    }
-
-    fn wake_keeper(&self, keeper: &VolumeSnapshotContent) {
-        let _closed = self.keepers.send(ObjectRef::from_obj(keeper)).is_err();
-    }
-}
-
-/// Stores of all kinds that queue: the end of one kind may make room for another.
-struct Runs {
-    backups: Store<VolumeSnapshotBackup>,
-    restores: Store<VolumeSnapshotRestore>,
-    downloads: Store<DataDownload>,
-    forgets: Store<ForgetRequest>,
-}
-
-fn channels() -> (Senders, Wakes) {
-    let (backup_sender, backups) = unbounded_channel();
-    let (restore_sender, restores) = unbounded_channel();
-    let (keeper_sender, keepers) = unbounded_channel();
-    let (repository_sender, repositories) = unbounded_channel();
-    let (forget_sender, forgets) = unbounded_channel();
-    let (upload_sender, uploads) = unbounded_channel();
-    let (download_sender, downloads) = unbounded_channel();
-    let senders = Senders {
-        backups: backup_sender,
-        restores: restore_sender,
-        keepers: keeper_sender,
-        repositories: repository_sender,
-        forgets: forget_sender,
-        uploads: upload_sender,
-        downloads: download_sender,
-    };
-    (senders, Wakes { backups, restores, keepers, repositories, forgets, uploads, downloads })
-}
-
 /// Starts all watches but those of Velero's kinds, which the cluster may not have.
 pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes, VeleroWatches) {
     let (senders, wakes) = channels();
@@ -306,28 +213,7 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
     let queue = Arc::default();
     let (velero, velero_watches) = velero::prepare(&spawner, &senders, &queue);
 
-    let backups = {
-        let wake = senders.clone();
-        let each = move |backup: &VolumeSnapshotBackup| {
-            let _closed = wake.backups.send(ObjectRef::from_obj(backup)).is_err();
-            wake.wake_upload_of(backup);
-        };
-        spawn_runs(&spawner, "volumesnapshotbackups", &senders, &queue, each, |_: &VolumeSnapshotBackup| {})
-    };
-    let contents = spawn_contents(&spawner, &senders, backups.clone());
-    let restores = {
-        let (wake, to_keepers, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
-        let each = move |restore: &VolumeSnapshotRestore| {
-            let _closed = wake.send(ObjectRef::from_obj(restore)).is_err();
-        };
-        let also = move |restore: &VolumeSnapshotRestore| {
-            // A keeper waits for the end of its run.
-            let uid = restore.uid().unwrap_or_default();
-            let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
-            own.for_each(|keeper| to_keepers.wake_keeper(&keeper));
-        };
-        spawn_runs(&spawner, "volumesnapshotrestores", &senders, &queue, each, also)
-    };
+    let (backups, contents, restores) = spawn_moving_kinds(&spawner, &senders, &queue);
     let (repositories, forgets) = spawn_own_kinds(&spawner, &senders, &queue);
     let runs = Runs {
         backups: backups.clone(),
@@ -375,6 +261,37 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         health: spawner.health.clone(),
     };
     (stores, wakes, velero_watches)
+}
+
+/// Backups, contents and restores.
+fn spawn_moving_kinds(
+    spawner: &Spawner,
+    senders: &Senders,
+    queue: &Arc<OnceLock<Runs>>,
+) -> (Store<VolumeSnapshotBackup>, Store<VolumeSnapshotContent>, Store<VolumeSnapshotRestore>) {
+    let backups = {
+        let wake = senders.clone();
+        let each = move |backup: &VolumeSnapshotBackup| {
+            let _closed = wake.backups.send(ObjectRef::from_obj(backup)).is_err();
+            wake.wake_upload_of(backup);
+        };
+        spawn_runs(spawner, "volumesnapshotbackups", senders, queue, each, |_: &VolumeSnapshotBackup| {})
+    };
+    let contents = spawn_contents(spawner, senders, backups.clone());
+    let restores = {
+        let (wake, to_keepers, contents) = (senders.restores.clone(), senders.clone(), contents.clone());
+        let each = move |restore: &VolumeSnapshotRestore| {
+            let _closed = wake.send(ObjectRef::from_obj(restore)).is_err();
+        };
+        let also = move |restore: &VolumeSnapshotRestore| {
+            // A keeper waits for the end of its run.
+            let uid = restore.uid().unwrap_or_default();
+            let own = keepers(&contents).into_iter().filter(|keeper| belongs_to(&keeper.metadata, &uid));
+            own.for_each(|keeper| to_keepers.wake_keeper(&keeper));
+        };
+        spawn_runs(spawner, "volumesnapshotrestores", senders, queue, each, also)
+    };
+    (backups, contents, restores)
 }
 
 /// Repositories and requests to forget. The group before the slash keeps [`Stores::is_complete`] from waiting for them. A Repository that changed

@@ -16,7 +16,7 @@ use super::decide::{Plan, Step};
 use super::observe::{Observed, SELECTED_NODE, target_name};
 use super::volume;
 use crate::cluster::{Context, Error, create, delete};
-use crate::kinds::data_move::{DataMoveStatus, VOLUME, tell_phase, text, write};
+use crate::kinds::data_move::{DataMoveStatus, VOLUME, tell_phase, write};
 use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::{Role, RunId};
@@ -36,11 +36,10 @@ pub async fn act(
         match carry_out(context, &api, download, observed, *step).await {
             Ok(()) => {}
             Err(Error::Refused(trouble)) => {
-                let mut told = Plan::new(old);
-                told.say(&text(&trouble));
-                if told.record != *old && !old.status.phase().is_terminal() {
+                let told = plan.refused(old, &trouble);
+                if told != *old {
                     context.tell(download, true, trouble.reason.as_str(), &trouble.text()).await;
-                    write(&api, download, old, &told.record).await?;
+                    write(&api, download, old, &told).await?;
                 }
                 return Ok(requeue(Duration::from_secs(15)));
             }

@@ -169,7 +169,7 @@ pub fn decide(now: Timestamp, limits: Limits, seen: &Seen) -> Plan {
             plan.accept(now);
         }
     } else if is_delivered(seen) {
-        deliver(&mut plan, now, seen);
+        deliver(&mut plan, now, limits, seen);
     } else if let Some(why) = &seen.cancel {
         cancel(&mut plan, now, why, seen);
     } else if phase == DataMovePhase::Canceling {
@@ -195,9 +195,10 @@ fn is_delivered(seen: &Seen) -> bool {
         && matches!(seen.volume, Volume::Delivered | Volume::Free)
 }
 
-/// The application has its volume.
-fn deliver(plan: &mut Plan, now: Timestamp, seen: &Seen) {
-    if seen.volume == Volume::Delivered {
+/// The application has its volume. Our marks come off before that is said, unless somebody keeps them from coming off.
+fn deliver(plan: &mut Plan, now: Timestamp, limits: Limits, seen: &Seen) {
+    let since = seen.record.notes.time(RESTORED).unwrap_or(now);
+    if seen.volume == Volume::Delivered && now.duration_since(since) < limits.rebind * 2 {
         plan.step(Step::FinishVolume);
         plan.again(1);
     } else {
@@ -242,6 +243,8 @@ fn cancel(plan: &mut Plan, now: Timestamp, why: &str, seen: &Seen) {
         plan.canceled(now, why);
     } else if now.duration_since(since) >= CANCEL_LIMIT {
         let names = seen.leftovers.join(", ");
+        // What is left goes afterwards; a step that is refused must not keep this from being written.
+        plan.steps.clear();
         plan.canceled(now, &format!("{why}; still there, and being deleted: volume or {names}"));
     }
 }
@@ -281,6 +284,7 @@ fn queue(plan: &mut Plan, now: Timestamp, seen: &Seen) {
         Target::Taken | Target::Bound => taken(plan, now),
         _ if seen.has_slot => {
             plan.start(now);
+            plan.record.notes.set_time(PREPARED, now);
             plan.again(1);
         }
         _ => {}

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::decide::Limits;
 use super::*;
 use crate::children::Child;
-use crate::kinds::data_move::{DataMoveStatus, Record, SECRET, VOLUME};
+use crate::kinds::data_move::{DataMoveStatus, RESTORED, Record, SECRET, VOLUME};
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Trouble};
 
@@ -232,6 +232,37 @@ fn vsm_34_a_mover_that_waits_for_others_has_its_time_afterwards() {
         seen.mover = mover;
         seen.record = decide(at(9) + LIMITS.prepare * limits, LIMITS, &seen).record;
         assert_eq!(seen.record.status.phase(), phase, "{limits}");
+    }
+}
+
+#[test]
+fn vsm_34_refused_steps_keep_no_download_from_its_end() {
+    let mut started = blank();
+    for second in 0..3 {
+        started.record = decide(at(second), LIMITS, &started).record;
+    }
+    let mut canceled = started.clone();
+    canceled.cancel = Some("canceled on request".into());
+    canceled.leftovers = vec!["Job j".into()];
+    let mut delivered = started.clone();
+    delivered.record.notes.set(VOLUME, "pv");
+    delivered.record.notes.set_time(RESTORED, at(3));
+    (delivered.target, delivered.volume) = (Target::Bound, Volume::Delivered);
+    let mut restored = delivered.clone();
+    (restored.target, restored.volume) =
+        (Target::Waiting { names_volume: false }, Volume::Ours { retained: false });
+    for (mut seen, end) in [
+        (started, DataMovePhase::Failed),
+        (canceled, DataMovePhase::Canceled),
+        (delivered, DataMovePhase::Completed),
+        (restored, DataMovePhase::Failed),
+    ] {
+        for minute in 1..90 {
+            let plan = decide(at(minute * 60), LIMITS, &seen);
+            let refused = plan.refused(&seen.record, &trouble(OperatorReason::ObjectRefused));
+            seen.record = if plan.steps.is_empty() { plan.record } else { refused };
+        }
+        assert_eq!(seen.record.status.phase(), end, "{seen:?}");
     }
 }
 

@@ -159,6 +159,20 @@ impl<S: DataMoveStatus, T> Plan<S, T> {
         self.requeue = self.requeue.min(left);
     }
 
+    /// What is written when a step was refused: the phases stand still, but for a cancel, whose clock must run.
+    pub fn refused(&self, old: &Record<S>, trouble: &Trouble) -> Record<S> {
+        if old.status.phase().is_terminal() {
+            return old.clone();
+        }
+        let mut told = Self::new(if self.record.status.phase() == DataMovePhase::Canceling {
+            &self.record
+        } else {
+            old
+        });
+        told.say(&text(trouble));
+        told.record
+    }
+
     /// Nothing of it is in the cluster any more.
     pub fn release(&mut self) {
         self.record.finalizer = false;

@@ -15,7 +15,7 @@ use longshore_api::{
 use super::decide::{Plan, Step};
 use super::observe::{OWN_POLICY, Observed};
 use crate::cluster::{Context, Error, FIELD_MANAGER, classify, delete, merge};
-use crate::kinds::data_move::{tell_phase, text, write};
+use crate::kinds::data_move::{tell_phase, write};
 use crate::names::{DATA_UPLOAD_UID, MANAGED_BY};
 use crate::runner::requeue;
 
@@ -33,12 +33,11 @@ pub async fn act(
         match carry_out(context, upload, observed, *step).await {
             Ok(()) => {}
             Err(Error::Refused(trouble)) => {
-                let mut told = Plan::new(old);
-                told.say(&text(&trouble));
-                if told.record != *old {
+                let told = plan.refused(old, &trouble);
+                if told != *old {
                     context.tell(upload, true, trouble.reason.as_str(), &trouble.text()).await;
+                    write(&api, upload, old, &told).await?;
                 }
-                write(&api, upload, old, &told.record).await?;
                 return Ok(requeue(Duration::from_secs(15)));
             }
             Err(error) => return Err(error),

@@ -62,6 +62,23 @@ fn runs() -> Vec<Run> {
     ]
 }
 
+#[test]
+fn vsm_34_refused_steps_keep_no_upload_from_its_end() {
+    let mut begun = accepted();
+    begun.source = Source::Ready { protected: false };
+    let mut canceled = accepted();
+    canceled.cancel = Some("canceled on request".into());
+    canceled.run = Run::Moving(Progress::default(), None);
+    for (mut seen, end) in [(begun, DataMovePhase::Failed), (canceled, DataMovePhase::Canceled)] {
+        for minute in 1..90 {
+            let plan = decide(at(minute * 60), LIMIT, &seen);
+            let refused = plan.refused(&seen.record, &trouble(OperatorReason::ObjectRefused));
+            seen.record = if plan.steps.is_empty() { plan.record } else { refused };
+        }
+        assert_eq!(seen.record.status.phase(), end, "{seen:?}");
+    }
+}
+
 /// Every combination of what a decision may look at.
 fn table(mut check: impl FnMut(&Seen)) {
     let sources = [
