@@ -309,7 +309,8 @@ async fn target(context: &Context, restore: &VolumeSnapshotRestore, run: &RunId)
     let claim = claim_child(claim.as_deref(), &run.uid, None);
     let mut waits_for_consumer = false;
     if matches!(claim, Child::Pending { .. }) {
-        let class = storage_class(context, made_of.as_deref().or(wanted.storage_class_name.as_deref())).await?;
+        let class =
+            storage_class(context, made_of.as_deref().or(wanted.storage_class_name.as_deref())).await?;
         waits_for_consumer =
             class.is_some_and(|class| class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"));
     }
