@@ -29,7 +29,7 @@ pub struct Story<'a> {
 pub struct Moved {
     /// Velero's object.
     pub object: Value,
-    /// Ours, named like it.
+    /// What moves the data.
     pub run: Run,
 }
 
@@ -196,8 +196,10 @@ impl<'a> Story<'a> {
         let place = (&kinds::REPOSITORY, VELERO_NAMESPACE, self.location.as_str());
         origin.patch(place.0, place.1, place.2, &ask)?;
         origin.watch("maintenance", place, WORK, |object| {
-            let status = &object.context("the Repository is gone")?["status"];
-            Ok((status["lastMaintenanceRequest"] == "once").then_some(()))
+            let object = object.context("the Repository is gone")?;
+            let status = &object["status"];
+            let over = phase(object) != "Maintaining" && status["lastMaintenanceTime"].is_string();
+            Ok((over && status["lastMaintenanceRequest"] == "once").then_some(()))
         })
     }
 
@@ -309,16 +311,21 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// Waits for Longshore's run of a DataUpload or DataDownload.
+    /// What Longshore runs for a DataUpload, a run of the same name that is waited for, or for a DataDownload, which is served without one.
     ///
     /// # Errors
     /// When there is none.
     pub fn run_of(&self, cluster: &'static Cluster, object: Value) -> Result<Moved> {
-        let kind = if object["kind"] == "DataUpload" { &kinds::BACKUP } else { &kinds::RESTORE };
         let name = text(&object, "/metadata/name")?.to_owned();
-        let uid = cluster.watch("Longshore's run", (kind, VELERO_NAMESPACE, &name), SHORT, |run| {
-            Ok(run.and_then(|run| run["metadata"]["uid"].as_str()).map(str::to_owned))
-        })?;
+        let (kind, uid) = if object["kind"] == "DataUpload" {
+            let place = (&kinds::BACKUP, VELERO_NAMESPACE, name.as_str());
+            let uid = cluster.watch("Longshore's run", place, SHORT, |run| {
+                Ok(run.and_then(|run| run["metadata"]["uid"].as_str()).map(str::to_owned))
+            })?;
+            (&kinds::BACKUP, uid)
+        } else {
+            (&kinds::DATA_DOWNLOAD, text(&object, "/metadata/uid")?.to_owned())
+        };
         let run = Run { cluster, kind, namespace: VELERO_NAMESPACE.to_owned(), name, uid };
         Ok(Moved { object, run })
     }
