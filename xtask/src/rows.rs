@@ -195,7 +195,7 @@ struct Test {
 }
 
 /// Files whose tests run only with `--all`.
-const LONG_FILES: &[&str] = &["tests/e2e/tests/it/many.rs"];
+const LONG_FILES: &[&str] = &["tests/e2e/tests/it/many.rs", "tests/e2e/tests/it/velero/many.rs"];
 
 /// All test functions of the project.
 fn test_names() -> Result<Vec<Test>> {

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::reason::{OperatorReason, Trouble};
 
 /// Which volume the options are for.

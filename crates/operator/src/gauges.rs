@@ -9,7 +9,7 @@ use longshore_api::{Phase, Repository};
 use longshore_telemetry::metrics::{Kind, MaintenanceMetrics, Namespace, RepositoryName, Source};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Context;
+use crate::context::Context;
 use crate::slots::{Queued, is_waiting, is_working};
 
 /// Memory only is read, so this costs the API server nothing.

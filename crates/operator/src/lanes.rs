@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use crate::cluster::Context;
+use crate::context::Context;
 use crate::names::{LANE, RUN_UID, label};
 
 /// Lanes that were given out, until the watch delivers the Job that says so.

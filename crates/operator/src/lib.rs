@@ -15,6 +15,7 @@
 pub mod children;
 pub mod class_options;
 pub mod cluster;
+pub mod context;
 pub mod followers;
 pub mod gauges;
 pub mod kinds;

@@ -10,7 +10,7 @@ use longshore_telemetry::metrics::Metrics;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Context;
+use crate::context::Context;
 use crate::kinds;
 use crate::leader::Election;
 use crate::options::Options;

@@ -19,7 +19,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::cluster::{Context, Error, ErrorClass, chain};
+use crate::cluster::{Error, ErrorClass, chain};
+use crate::context::Context;
 use crate::mover::MoverState;
 use crate::reason::Trouble;
 use crate::status::{

@@ -11,7 +11,8 @@ use longshore_api::{
     VolumeSnapshotRestore,
 };
 
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::names::{RUN_UID, Role, RunId, RunKind, has_role, label, run_of};
 use crate::temporary::Temporary;
 

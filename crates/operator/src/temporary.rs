@@ -8,7 +8,8 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use longshore_api::{VolumeSnapshot, VolumeSnapshotContent};
 
-use crate::cluster::{Context, Error, classify, delete, list, merge};
+use crate::cluster::{Error, classify, delete, list, merge};
+use crate::context::Context;
 use crate::mover::{MoverObjects, MoverState, mover_state};
 use crate::names::{Role, RunId, belongs_to, has_role};
 use crate::watches::temporary_children;

@@ -15,7 +15,8 @@ use kube::api::DynamicObject;
 use kube::core::{ApiResource, GroupVersionKind};
 use longshore_api::Phase;
 
-use crate::cluster::{Context, chain};
+use crate::cluster::chain;
+use crate::context::Context;
 use crate::names::RunKind;
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::Queued;

@@ -67,6 +67,8 @@ kinds! {
     /// Velero
     VELERO_RESTORE = ("velero.io", "v1", "Restore", "restores");
     /// Velero
+    VELERO_SCHEDULE = ("velero.io", "v1", "Schedule", "schedules");
+    /// Velero
     VELERO_LOCATION = ("velero.io", "v1", "BackupStorageLocation", "backupstoragelocations");
     /// Velero
     DELETE_BACKUP_REQUEST = ("velero.io", "v1", "DeleteBackupRequest", "deletebackuprequests");

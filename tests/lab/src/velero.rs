@@ -154,6 +154,7 @@ impl Velero {
             format!("--metrics-address={}", self.address()),
             "--profiler-address=".to_owned(),
             "--item-operation-sync-frequency=2s".to_owned(),
+            "--garbage-collection-frequency=10s".to_owned(),
             "--concurrent-backups=4".to_owned(),
         ];
         let folder = self.folder();

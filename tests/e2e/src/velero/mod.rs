@@ -21,7 +21,8 @@ use crate::kinds::{self, Kind};
 pub const DATA_MOVER: &str = "longshore";
 
 /// What Velero keeps in its namespace.
-const OBJECTS: [&Kind; 8] = [
+const OBJECTS: [&Kind; 9] = [
+    &kinds::VELERO_SCHEDULE,
     &kinds::DATA_UPLOAD,
     &kinds::DATA_DOWNLOAD,
     &kinds::DELETE_BACKUP_REQUEST,

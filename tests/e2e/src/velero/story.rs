@@ -162,10 +162,19 @@ impl<'a> Story<'a> {
     /// The command line's.
     pub fn back_up_by(&self, mover: &str, short: &str, further: &[&str]) -> Result<String> {
         let name = self.name(short);
-        let words = ["backup", "create", &name, "--include-namespaces", &self.scenario.namespace];
-        let how = ["--storage-location", &self.location, "--snapshot-move-data", "--data-mover", mover];
-        self.cli(&self.scenario.site.origin, &[&words, &how, further].concat())?;
+        let words = ["backup", "create", &name];
+        self.cli(&self.scenario.site.origin, &[&words[..], &self.how_by(mover), further].concat())?;
         Ok(name)
+    }
+
+    /// What a backup of the scenario's namespace by Longshore is told.
+    pub fn how(&self) -> Vec<&str> {
+        self.how_by(DATA_MOVER)
+    }
+
+    fn how_by<'b>(&'b self, mover: &'b str) -> Vec<&'b str> {
+        let what = ["--include-namespaces", &self.scenario.namespace, "--storage-location", &self.location];
+        [&what[..], &["--snapshot-move-data", "--data-mover", mover]].concat()
     }
 
     /// The same through the plugin: a volume policy gives it all volumes.

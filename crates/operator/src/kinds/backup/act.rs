@@ -11,7 +11,8 @@ use longshore_job::{BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, Sour
 use super::decide::{Decision, Step};
 use super::observe::Observed;
 use crate::class_options::{self, Side};
-use crate::cluster::{Context, Error, create, set_finalizer, write_status};
+use crate::cluster::{Error, create, set_finalizer, write_status};
+use crate::context::Context;
 use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::Role;

@@ -17,7 +17,8 @@ pub(crate) use act::{at_least, source_namespace};
 pub use decide::{Decision, Found, Seen, Source, Step, decide};
 pub(crate) use observe::{mover_state, only_snapshot_class};
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::names::{RunId, RunKind};
 use crate::status::{RunStatus, stage};
 

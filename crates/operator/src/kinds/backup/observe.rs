@@ -14,7 +14,8 @@ use longshore_job::{RestorePointReference, VolumeMode};
 
 use super::decide::{Found, Seen, Source};
 use crate::children::{claim_child, content_child, snapshot_child};
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::mover::{MoverState, claim_warning};
 use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};

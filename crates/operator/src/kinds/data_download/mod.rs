@@ -16,7 +16,8 @@ use longshore_api::DataDownload;
 pub use decide::{Plan, Request, Seen, Step, Target, Volume, decide};
 pub use volume::{sweep_volumes, volumes_on_their_way};
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::names::{RunId, RunKind};
 use crate::runner::requeue;
 

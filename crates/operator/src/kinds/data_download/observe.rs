@@ -11,7 +11,8 @@ use longshore_job::{ReferenceError, RestorePointReference, RestoreTask};
 use super::decide::{Request, Seen, Target, Volume};
 use super::volume;
 use crate::children::{Child, claim_child};
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::kinds::backup::mover_state;
 use crate::kinds::data_move::{
     DataMoveStatus, SECRET, VOLUME, owner_over, record, repository_secret, why_cancel,

@@ -6,7 +6,8 @@ use kube::{Api, ResourceExt};
 use longshore_api::DataDownload;
 
 use super::decide::Volume;
-use crate::cluster::{Context, Error, classify, list, merge};
+use crate::cluster::{Error, classify, list, merge};
+use crate::context::Context;
 use crate::names::{RUN, RUN_UID, RunId, RunKind, belongs_to, run_of};
 use crate::temporary::named;
 

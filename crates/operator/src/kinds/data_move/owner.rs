@@ -9,7 +9,8 @@ use kube::{Api, Resource};
 use longshore_api::VeleroPhase;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::temporary::named;
 
 /// Why nobody waits for the result any more: the Velero Backup or Restore that owns the object is gone or over. Velero does not tell movers.

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::notes::Notes;
 use super::plan::{DataMoveStatus, Record};
-use crate::cluster::{Context, Error, FIELD_MANAGER, changed_fields, classify};
+use crate::cluster::{Error, FIELD_MANAGER, changed_fields, classify};
+use crate::context::Context;
 
 /// The record of an object.
 pub fn record<K, S>(object: &K, status: Option<&S>) -> Record<S>

@@ -6,7 +6,8 @@ use kube::Api;
 use kube::api::ListParams;
 use longshore_api::Repository;
 
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::reason::Trouble;
 use crate::repositories::{for_location, mover_secret};
 

@@ -8,7 +8,8 @@ use longshore_api::{DataDownload, DataUpload};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Context, chain};
+use crate::cluster::chain;
+use crate::context::Context;
 use crate::kinds;
 use crate::runner::{self, Controller};
 use crate::watches::VeleroWatches;

@@ -14,7 +14,8 @@ use longshore_api::{
 
 use super::decide::{Plan, Step};
 use super::observe::{OWN_POLICY, Observed};
-use crate::cluster::{Context, Error, FIELD_MANAGER, classify, delete, merge};
+use crate::cluster::{Error, FIELD_MANAGER, classify, delete, merge};
+use crate::context::Context;
 use crate::kinds::data_move::{tell_phase, write};
 use crate::names::{DATA_UPLOAD_UID, MANAGED_BY};
 use crate::runner::requeue;

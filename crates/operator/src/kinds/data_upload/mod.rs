@@ -13,7 +13,8 @@ use longshore_api::DataUpload;
 
 pub use decide::{Plan, Run, Seen, Source, Step, decide};
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::runner::requeue;
 
 /// One pass over a DataUpload. One of another mover is never touched.

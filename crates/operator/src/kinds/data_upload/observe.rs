@@ -9,7 +9,8 @@ use longshore_api::{
 };
 
 use super::decide::{Progress, Run, Seen, Source};
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::kinds::data_move::{DataMoveStatus, owner_over, record, repository_secret, why_cancel};
 use crate::names::{DATA_UPLOAD_UID, RUN_UID, label};
 use crate::reason::{OperatorReason, Trouble};

@@ -10,7 +10,8 @@ use longshore_job::{CONTRACT_VERSION, ForgetTask, JobDocument, RestorePointRefer
 
 use super::decide::{Asked, Decision, Step, after_failure};
 use super::observe::Observed;
-use crate::cluster::{Context, Error, create, delete, write_status};
+use crate::cluster::{Error, create, delete, write_status};
+use crate::context::Context;
 use crate::objects::{MoverPod, mover_job};
 use crate::runner::{now, requeue, tell_result};
 use crate::status::PROGRESSING;

@@ -15,7 +15,8 @@ use longshore_api::ForgetRequest;
 
 pub use decide::{Asked, Decision, Seen, Step, Terms, after_failure, decide};
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::names::{RunId, RunKind};
 use crate::reason::OperatorReason;
 use crate::status::PROGRESSING;

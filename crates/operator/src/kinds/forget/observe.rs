@@ -5,7 +5,7 @@ use longshore_api::ForgetRequest;
 use longshore_job::{ReferenceError, RestorePointReference};
 
 use super::decide::{Asked, Seen};
-use crate::cluster::Context;
+use crate::context::Context;
 use crate::kinds::backup::mover_state;
 use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};

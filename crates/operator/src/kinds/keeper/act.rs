@@ -6,7 +6,8 @@ use longshore_api::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 
 use super::decide::{Decision, Step};
 use super::observe::Observed;
-use crate::cluster::{Context, Error, create, delete, merge};
+use crate::cluster::{Error, create, delete, merge};
+use crate::context::Context;
 use crate::names::{RUN_UID, Role, RunId, RunKind, label, run_of};
 use crate::objects::snapshot_of_content;
 use crate::runner::requeue;

@@ -17,7 +17,8 @@ use longshore_api::VolumeSnapshotContent;
 pub use decide::{Bound, Decision, Seen, Step, decide};
 pub use observe::snapshot_source;
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::names::{Role, has_role};
 
 /// One pass over a content; anything that is no keeper is left alone.

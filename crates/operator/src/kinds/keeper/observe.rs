@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use longshore_api::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 
 use super::decide::{Bound, Seen};
-use crate::cluster::Context;
+use crate::context::Context;
 use crate::names::{RELEASE_AFTER, RUN_UID, Role, belongs_to, has_role, label, run_of};
 use crate::slots::Queued;
 use crate::temporary::named;

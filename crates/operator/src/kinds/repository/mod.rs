@@ -15,7 +15,8 @@ use longshore_api::{Repository, RepositoryStatus};
 
 pub use decide::{Decision, MAINTAINING, Seen, Step, after_failure, decide};
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::names::{RunId, RunKind};
 
 /// Condition: a Secret is named, and the schedule is one.

@@ -5,7 +5,8 @@ use kube::ResourceExt;
 use longshore_api::Repository;
 
 use super::decide::Seen;
-use crate::cluster::{Context, chain};
+use crate::cluster::chain;
+use crate::context::Context;
 use crate::kinds::backup::mover_state;
 use crate::names::{MAINTAIN_NOW, RunId};
 use crate::reason::{OperatorReason, Trouble};

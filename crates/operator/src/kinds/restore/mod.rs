@@ -18,7 +18,8 @@ use tracing::Instrument;
 
 pub use decide::{Decision, Request, ResultContent, Seen, Step, Target, decide};
 
-use crate::cluster::{Context, Error};
+use crate::cluster::Error;
+use crate::context::Context;
 use crate::names::{RunId, RunKind};
 use crate::status::{RunStatus, stage};
 

@@ -13,7 +13,8 @@ use super::decide::{Request, ResultContent, Seen, Target};
 use super::request::{Asked, read, rival};
 use crate::children::{Child, claim_child, content_child, snapshot_child};
 use crate::class_options::{self, ClassOptions, Side};
-use crate::cluster::{Context, Error, classify, list};
+use crate::cluster::{Error, classify, list};
+use crate::context::Context;
 use crate::kinds::backup::{mover_state, only_snapshot_class};
 use crate::mover::claim_warning;
 use crate::names::{RUN_UID, Role, RunId, belongs_to, has_role};
@@ -59,11 +60,7 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
     let deleting = restore.metadata.deletion_timestamp.is_some();
     let finalizer = restore.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     let stores = &context.stores;
-    let restores = stores.restores.state();
-    let mapped = super::velero::mapped_sources(context, restore).await?;
-    let request = read(&restore.spec, &run.namespace, &context.options, &mapped)
-        .and_then(|asked| rival(restore, restores.iter().map(AsRef::as_ref)).map_or(Ok(asked), Err));
-    let (mut asked, mut request) = match request {
+    let (mut asked, mut request) = match requested(context, restore, &run.namespace).await? {
         Ok(asked) => (Some(asked), Request::Accepted),
         Err(trouble) => (None, Request::Refused(trouble)),
     };
@@ -122,6 +119,19 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         target_snapshots: found.target_snapshots,
         target_contents: found.target_contents,
     })
+}
+
+/// What is asked for, or why it is refused.
+async fn requested(
+    context: &Context,
+    restore: &VolumeSnapshotRestore,
+    namespace: &str,
+) -> Result<Result<Asked, Trouble>, Error> {
+    let mapped = super::velero::mapped_sources(context, restore).await?;
+    let restores = context.stores.restores.state();
+    let rival = || rival(restore, restores.iter().map(AsRef::as_ref));
+    Ok(read(&restore.spec, namespace, &context.options, &mapped)
+        .and_then(|asked| rival().map_or(Ok(asked), Err)))
 }
 
 /// Whether this pass may make something whose StorageClass matters, or look for its snapshots' class.

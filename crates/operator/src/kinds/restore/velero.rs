@@ -7,7 +7,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt};
 use longshore_api::VolumeSnapshotRestore;
 
-use crate::cluster::{Context, Error, classify};
+use crate::cluster::{Error, classify};
+use crate::context::Context;
 use crate::status::RunStatus;
 
 /// Velero's label of the Restore that an object was made for.

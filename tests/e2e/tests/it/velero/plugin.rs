@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::velero::Story;
-use longshore_e2e::{Cluster, Outcome, VolumeMode, WORK, eventually, kinds, phase, tree};
+use longshore_e2e::{Cluster, Outcome, VolumeMode, kinds, phase, tree};
 
-use super::road::{Contents, compare, contents, start_workload};
+use super::road::{Contents, compare, contents, deletion_gives_space_back, points_left, start_workload};
 
 #[test]
 fn vsm_30_vsm_34_velero_backs_up_restores_and_forgets_through_the_plugin() -> Outcome {
@@ -36,13 +36,7 @@ fn vsm_30_vsm_34_velero_backs_up_restores_and_forgets_through_the_plugin() -> Ou
         restore(story, fresh, "r2", &b2, &scenario.namespace, &[])?;
         compare(story, fresh, &scenario.namespace, &second).context("restored in the fresh cluster")?;
 
-        story.delete_backup(&b2)?;
-        points_left(story, 0)?;
-        let full = scenario.bucket.pack_bytes()?;
-        story.maintain()?;
-        let rest = scenario.bucket.pack_bytes()?;
-        ensure!(rest < full / 10, "{full} bytes of packs before maintenance, {rest} after it");
-        scenario.repository().check()
+        deletion_gives_space_back(story, &[b2])
     })
 }
 
@@ -77,12 +71,4 @@ fn restore(
     let ends: Vec<&str> = runs.iter().map(phase).collect();
     ensure!(ends == ["Completed", "Completed"], "the runs of a complete restore ended {ends:?}");
     story.no_copies_left(cluster)
-}
-
-/// Requests to forget are carried out after Velero's deletion is over.
-fn points_left(story: &Story, wanted: usize) -> Result<()> {
-    eventually(&format!("{wanted} restore points"), WORK, || {
-        let count = story.scenario.repository().snapshots()?.len();
-        Ok(if count == wanted { Ok(()) } else { Err(format!("{count} of them")) })
-    })
 }

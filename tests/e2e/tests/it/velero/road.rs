@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::velero::Story;
 use longshore_e2e::{
-    Cluster, Outcome, SETTLE, Scenario, VolumeMode, WORKLOAD_IMAGE, application, kinds, phase, tree,
+    Cluster, Outcome, SETTLE, Scenario, VolumeMode, WORK, WORKLOAD_IMAGE, application, eventually, kinds,
+    phase, tree,
 };
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ pub(super) struct Contents {
 }
 
 #[test]
-fn vsm_34_velero_moves_volumes_through_longshore_and_back() -> Outcome {
+fn vsm_30_vsm_34_velero_moves_volumes_through_longshore_and_back() -> Outcome {
     Story::tell("velero-road", |story| {
         let scenario = story.scenario;
         let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
@@ -41,7 +42,28 @@ fn vsm_34_velero_moves_volumes_through_longshore_and_back() -> Outcome {
 
         restore(story, fresh, "r2", &b2, &[])?;
         compare(story, fresh, &scenario.namespace, &second).context("restored in the fresh cluster")?;
-        scenario.repository().check()
+        deletion_gives_space_back(story, &[b1, b2])
+    })
+}
+
+/// Deletes all backups of a story; what they stored goes with the next maintenance.
+pub(super) fn deletion_gives_space_back(story: &Story, backups: &[String]) -> Result<()> {
+    for backup in backups {
+        story.delete_backup(backup)?;
+    }
+    points_left(story, 0)?;
+    let full = story.scenario.bucket.pack_bytes()?;
+    story.maintain()?;
+    let rest = story.scenario.bucket.pack_bytes()?;
+    ensure!(rest < full / 10, "{full} bytes of packs before maintenance, {rest} after it");
+    story.scenario.repository().check()
+}
+
+/// Requests to forget are carried out after Velero's deletion is over.
+pub(super) fn points_left(story: &Story, wanted: usize) -> Result<()> {
+    eventually(&format!("{wanted} restore points"), WORK, || {
+        let count = story.scenario.repository().snapshots()?.len();
+        Ok(if count == wanted { Ok(()) } else { Err(format!("{count} of them")) })
     })
 }
 

@@ -65,10 +65,15 @@ fn velero_dies_before_the_snapshot(story: &Story) -> Result<()> {
     story.backup_ends(&name, "Failed")?;
     let point_count = story.scenario.repository().snapshots()?.len();
     ensure!(point_count == 1, "a restore point of a backup that failed: {point_count}");
-    // What Velero itself made and forgot is the application's to remove.
-    for snapshot in origin.list(&kinds::VOLUME_SNAPSHOT, &story.scenario.namespace, "")? {
+    // What Velero itself made and forgot is the user's to remove. Until the driver has answered, the snapshot controller does not let it go.
+    let namespace = &story.scenario.namespace;
+    for snapshot in origin.list(&kinds::VOLUME_SNAPSHOT, namespace, "")? {
         let name = snapshot["metadata"]["name"].as_str().ok_or_else(|| anyhow!("no name"))?;
-        origin.delete(&kinds::VOLUME_SNAPSHOT, &story.scenario.namespace, name)?;
+        origin.watch("the snapshot", (&kinds::VOLUME_SNAPSHOT, namespace, name), SHORT, |object| {
+            Ok(object.is_some_and(|object| object["status"]["readyToUse"] == true).then_some(()))
+        })?;
+        origin.delete(&kinds::VOLUME_SNAPSHOT, namespace, name)?;
+        origin.wait_gone(&kinds::VOLUME_SNAPSHOT, namespace, name, SHORT)?;
     }
     Ok(())
 }
