@@ -102,7 +102,7 @@ impl Scenario {
             cluster.delete(&kinds::NAMESPACE, "", namespace)?;
         }
         for (cluster, namespace) in lock(&self.namespaces).iter() {
-            cluster.wait_gone(&kinds::NAMESPACE, "", namespace, SETTLE)?;
+            cluster.wait_namespace_gone(namespace, SETTLE)?;
         }
         for run in &runs {
             // A restored snapshot that no PVC was made from is kept for a day; that is its purpose.

@@ -163,8 +163,8 @@ impl<'a> Plugins<'a> {
             Ok(ready.then(|| object.clone()))
         })?;
         let handle = text(&status, "/status/snapshotHandle")?;
-        let content = format!("velero-{name}-{}", self.scenario.site.run);
         let namespace = &self.scenario.namespace;
+        let content = format!("{namespace}-{name}");
         cluster.create(
             &json!({"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
             "metadata": {"name": content, "labels": {"velero.io/restore-name": restore}},
