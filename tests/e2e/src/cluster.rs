@@ -231,7 +231,7 @@ impl Cluster {
     /// When it does not go.
     pub fn remove_namespace(&self, name: &str, limit: Duration) -> Result<()> {
         self.delete(&kinds::NAMESPACE, "", name)?;
-        self.wait_gone(&kinds::NAMESPACE, "", name, limit)
+        self.wait_namespace_gone(name, limit)
     }
 
     /// Waits until a namespace that was deleted is gone. csi-provisioner now and then leaves its mark on a snapshot that a PVC was made of, until it

@@ -15,7 +15,7 @@ pub(super) struct Contents {
 }
 
 #[test]
-fn vsm_30_vsm_34_velero_moves_volumes_through_longshore_and_back() -> Outcome {
+fn vsm_17_vsm_30_vsm_34_velero_moves_volumes_through_longshore_and_back() -> Outcome {
     Story::tell("velero-road", |story| {
         let scenario = story.scenario;
         let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
