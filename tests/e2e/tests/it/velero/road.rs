@@ -9,48 +9,72 @@ use longshore_e2e::{
 use serde_json::{Value, json};
 
 /// Contents of both claims.
-pub(super) struct Contents {
-    pub files: String,
-    pub device: String,
+struct Contents {
+    files: String,
+    device: String,
+}
+
+/// How Longshore is driven: on one way or the other, and with what must be seen of it.
+pub(super) struct Way {
+    /// Backs the namespace up under this short name, and returns the backup's name.
+    pub back_up: fn(&Story, &str) -> Result<String>,
+    /// Restores a backup.
+    pub restore: fn(&Story, &'static Cluster, &Restore) -> Result<()>,
+}
+
+/// One restore of a backup.
+pub(super) struct Restore<'a> {
+    pub short: &'a str,
+    pub backup: &'a str,
+    /// Where the volumes come back.
+    pub namespace: &'a str,
+    /// Further words for the command line.
+    pub further: &'a [&'a str],
 }
 
 #[test]
 fn vsm_17_vsm_30_vsm_34_velero_moves_volumes_through_longshore_and_back() -> Outcome {
-    Story::tell("velero-road", |story| {
-        let scenario = story.scenario;
-        let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
-        let files = scenario.fill("files", "lab-ext4-wait", VolumeMode::Filesystem, "96Mi", tree::NASTY)?;
-        let device = scenario.fill("device", "lab-ext4", VolumeMode::Block, "64Mi", tree::NASTY_DEVICE)?;
-        let first = Contents { files, device };
-        start_workload(scenario, origin)?;
-
-        let b1 = back_up(story, "b1")?;
-        let after_first = scenario.bucket.bytes()?;
-        let change = "head -c 1000000 /dev/urandom > /data/changed; sync";
-        scenario.script(origin, "change", change, "files", VolumeMode::Filesystem)?;
-        let second = contents(origin, &scenario.namespace)?;
-        let b2 = back_up(story, "b2")?;
-        let growth = scenario.bucket.bytes()? - after_first;
-        ensure!(growth < after_first / 4, "the second backup stored {growth} bytes after {after_first}");
-        story.no_copies_left(origin)?;
-
-        let copy = format!("{}-copy", scenario.namespace);
-        scenario.make_namespace(origin, &copy, "privileged")?;
-        let mapping = format!("{}:{copy}", scenario.namespace);
-        restore(story, origin, "r1", &b1, &["--namespace-mappings", &mapping])?;
-        compare(story, origin, &copy, &first).context("restored beside the original")?;
-
-        restore(story, fresh, "r2", &b2, &[])?;
-        compare(story, fresh, &scenario.namespace, &second).context("restored in the fresh cluster")?;
-        deletion_gives_space_back(story, &[b1, b2])
-    })
+    Story::tell("velero-road", |story| there_and_back(story, &Way { back_up, restore }))
 }
 
-/// Deletes all backups of a story; what they stored goes with the next maintenance.
-pub(super) fn deletion_gives_space_back(story: &Story, backups: &[String]) -> Result<()> {
-    for backup in backups {
-        story.delete_backup(backup)?;
-    }
+/// Two backups of two volumes in use, a restore of the first beside the original and of the second in the fresh cluster, and their deletion.
+pub(super) fn there_and_back(story: &Story, way: &Way) -> Result<()> {
+    let scenario = story.scenario;
+    let (origin, fresh) = (&scenario.site.origin, &scenario.site.fresh);
+    let files = scenario.fill("files", "lab-ext4-wait", VolumeMode::Filesystem, "96Mi", tree::NASTY)?;
+    let device = scenario.fill("device", "lab-ext4", VolumeMode::Block, "64Mi", tree::NASTY_DEVICE)?;
+    let first = Contents { files, device };
+    start_workload(scenario, origin)?;
+
+    let b1 = (way.back_up)(story, "b1")?;
+    let after_first = scenario.bucket.bytes()?;
+    let change = "head -c 1000000 /dev/urandom > /data/changed; sync";
+    scenario.script(origin, "change", change, "files", VolumeMode::Filesystem)?;
+    let second = contents(origin, &scenario.namespace)?;
+    let b2 = (way.back_up)(story, "b2")?;
+    let growth = scenario.bucket.bytes()? - after_first;
+    ensure!(growth < after_first / 4, "the second backup stored {growth} bytes after {after_first}");
+    story.no_copies_left(origin)?;
+
+    let copy = format!("{}-copy", scenario.namespace);
+    scenario.make_namespace(origin, &copy, "privileged")?;
+    let mapping = ["--namespace-mappings", &format!("{}:{copy}", scenario.namespace)];
+    let beside = Restore { short: "r1", backup: &b1, namespace: &copy, further: &mapping };
+    (way.restore)(story, origin, &beside)?;
+    compare(story, origin, &copy, &first).context("restored beside the original")?;
+
+    // What the second backup shares with the first stays.
+    story.delete_backup(&b1)?;
+    points_left(story, 2)?;
+    let far = Restore { short: "r2", backup: &b2, namespace: &scenario.namespace, further: &[] };
+    (way.restore)(story, fresh, &far)?;
+    compare(story, fresh, &scenario.namespace, &second).context("restored in the fresh cluster")?;
+    deletion_gives_space_back(story, &b2)
+}
+
+/// Deletes the last backup of a story; what it stored goes with the next maintenance.
+fn deletion_gives_space_back(story: &Story, backup: &str) -> Result<()> {
+    story.delete_backup(backup)?;
     points_left(story, 0)?;
     let full = story.scenario.bucket.pack_bytes()?;
     story.maintain()?;
@@ -93,14 +117,8 @@ fn timestamp(object: &Value) -> Result<&str> {
     object["status"]["completionTimestamp"].as_str().context("no completionTimestamp")
 }
 
-fn restore(
-    story: &Story,
-    cluster: &'static Cluster,
-    short: &str,
-    backup: &str,
-    further: &[&str],
-) -> Result<()> {
-    let object = story.restore(cluster, short, backup, further)?;
+fn restore(story: &Story, cluster: &'static Cluster, wanted: &Restore) -> Result<()> {
+    let object = story.restore(cluster, wanted.short, wanted.backup, wanted.further)?;
     let name = object["metadata"]["name"].as_str().context("no name")?;
     let downloads = story.moves(cluster, name, 2)?;
     let ends: Vec<&str> = downloads.iter().map(phase).collect();
@@ -110,7 +128,7 @@ fn restore(
     story.no_copies_left(cluster)
 }
 
-pub(super) fn contents(cluster: &Cluster, namespace: &str) -> Result<Contents> {
+fn contents(cluster: &Cluster, namespace: &str) -> Result<Contents> {
     let look = |claim: &str, mode| {
         let pod = format!("look-{claim}");
         application::run_script(cluster, namespace, &pod, tree::fingerprint(mode), Some((claim, mode)))
@@ -119,7 +137,7 @@ pub(super) fn contents(cluster: &Cluster, namespace: &str) -> Result<Contents> {
 }
 
 /// Compares volumes, and waits for the application that Velero restored to run on them.
-pub(super) fn compare(story: &Story, cluster: &Cluster, namespace: &str, before: &Contents) -> Result<()> {
+fn compare(story: &Story, cluster: &Cluster, namespace: &str, before: &Contents) -> Result<()> {
     wait_for_workload(cluster, namespace)?;
     let after = contents(cluster, namespace)?;
     story.same("the file system", &before.files, &after.files)?;
@@ -127,7 +145,7 @@ pub(super) fn compare(story: &Story, cluster: &Cluster, namespace: &str, before:
 }
 
 /// A pod that holds both volumes while they are backed up, and is restored with them.
-pub(super) fn start_workload(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
+fn start_workload(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
     let script = "exec 3< /data/dir/file 4< /dev/disk; exec sleep infinity";
     let claim = |name: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
     cluster.create(&json!({"apiVersion": "v1", "kind": "Pod",
