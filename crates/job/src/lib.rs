@@ -15,6 +15,7 @@
 
 mod document;
 mod progress;
+mod quantity;
 mod reason;
 mod reference;
 mod result;
@@ -24,6 +25,7 @@ pub use document::{
     RunIdentity, SourceVolume, Task, VolumeMode,
 };
 pub use progress::{Progress, ProgressLine, Stage};
+pub use quantity::parse_bytes;
 pub use reason::Reason;
 pub use reference::{ReferenceError, RestorePointReference};
 pub use result::{

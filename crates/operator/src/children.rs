@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use longshore_api::{SnapshotError, VolumeSnapshot, VolumeSnapshotContent};
 
 use crate::names::belongs_to;
-use crate::quantity::parse_bytes;
+use longshore_job::parse_bytes;
 
 /// Where a child stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,7 +26,6 @@ pub mod names;
 pub mod objects;
 pub mod options;
 pub mod program;
-pub mod quantity;
 pub mod reason;
 pub mod reference;
 pub mod repositories;

@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::objects::MoverOptions;
-use crate::quantity::parse_bytes;
 use crate::slots::SlotLimits;
 use crate::status::Limits;
+use longshore_job::parse_bytes;
 
 /// Moves the data of CSI snapshots off the cluster and back.
 #[derive(Debug, Clone, Parser)]

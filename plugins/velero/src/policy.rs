@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use longshore_job::parse_bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -141,33 +142,11 @@ fn is_in_range(range: &str, capacity: &str) -> Result<bool, PolicyError> {
         return if range.trim().is_empty() { Ok(true) } else { Err(wrong()) };
     };
     let limit = |text: &str| match text.trim() {
-        "" => Ok(0.0),
-        text => quantity(text).ok_or_else(wrong),
+        "" | "0" => Ok(0),
+        text => parse_bytes(text).ok_or_else(wrong),
     };
-    let (lower, upper, capacity) = (limit(lower)?, limit(upper)?, quantity(capacity).ok_or_else(wrong)?);
-    Ok(capacity >= lower && (upper == 0.0 || capacity <= upper))
-}
-
-/// A Kubernetes quantity. Exact up to 8 PiB, which is enough to compare volumes.
-fn quantity(text: &str) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 13] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-        ("E", 1e18),
-        ("m", 1e-3),
-    ];
-    let suffix = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
-    let (number, factor) = suffix.unwrap_or((text, 1.0));
-    number.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number * factor)
+    let (lower, upper, capacity) = (limit(lower)?, limit(upper)?, parse_bytes(capacity).ok_or_else(wrong)?);
+    Ok(capacity >= lower && (upper == 0 || capacity <= upper))
 }
 
 #[cfg(test)]
@@ -199,6 +178,7 @@ mod tests {
         for fulfilled in [
             "{}",
             "{capacity: '1Gi,10Gi'}",
+            "{capacity: '0,0'}",
             "{capacity: '10G,'}",
             "{capacity: ',20Gi'}",
             "{storageClass: [slow, fast]}",

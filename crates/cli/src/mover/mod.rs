@@ -5,7 +5,6 @@
 
 mod credentials;
 mod maintenance;
-mod quantity;
 mod tasks;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use longshore_job::{
     BackupSummary, BackupTask, JobDocument, Outcome, Reason, RestorePointReference, RestoreSummary,
-    RestoreTask, SourceVolume, VolumeMode,
+    RestoreTask, SourceVolume, VolumeMode, parse_bytes,
 };
 use longshore_mover::{
     BackupRequest, Control, MoverError, RestoreOptions, TargetOptions, TreeRestoreOptions, run_backup,
@@ -13,7 +13,7 @@ use longshore_mover::{
 use longshore_repo::{Content, KubernetesVolume, SourceIdentity};
 use longshore_repo::{Repository, RunId, Snapshot};
 
-use super::{Failed, credentials, quantity};
+use super::{Failed, credentials};
 use crate::Failure;
 use crate::arguments::MoverArguments;
 use crate::failure::chain;
@@ -129,7 +129,7 @@ fn kubernetes(document: &JobDocument, volume: &SourceVolume) -> KubernetesVolume
         namespace: volume.namespace.clone(),
         pvc_name: volume.pvc_name.clone(),
         pvc_uid: volume.pvc_uid.clone(),
-        requested_bytes: quantity::bytes(&volume.pvc_size).unwrap_or(0),
+        requested_bytes: parse_bytes(&volume.pvc_size).map_or(0, i64::unsigned_abs),
         storage_class: named(&volume.storage_class_name),
         volume_mode: volume.volume_mode.as_str().into(),
         access_modes: volume.access_modes.clone(),

@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
 use kube::runtime::controller::Action;
 use longshore_api::{ResolvedSource, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent};
-use longshore_job::{BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, SourceVolume, Task, VolumeMode};
+use longshore_job::{
+    BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, SourceVolume, Task, VolumeMode, parse_bytes,
+};
 
 use super::decide::{Decision, Step};
 use super::observe::Observed;
@@ -19,7 +21,6 @@ use crate::names::Role;
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_content,
 };
-use crate::quantity::parse_bytes;
 use crate::runner::{Ended, after_write, requeue, secret_name, tell_result, with_trouble};
 use crate::status::RunStatus;
 

@@ -18,11 +18,11 @@ use crate::context::Context;
 use crate::kinds::backup::{mover_state, only_snapshot_class};
 use crate::mover::claim_warning;
 use crate::names::{RUN_UID, Role, RunId, belongs_to, has_role};
-use crate::quantity::parse_bytes;
 use crate::reason::{OperatorReason, Reason, Trouble};
 use crate::status::RunStatus;
 use crate::temporary::{Temporary, named};
 use crate::velero;
+use longshore_job::parse_bytes;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {

@@ -3,10 +3,9 @@
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use longshore_api::{Phase, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec};
-use longshore_job::{ReferenceError, RestorePointReference, RestoreTask};
+use longshore_job::{ReferenceError, RestorePointReference, RestoreTask, parse_bytes};
 
 use crate::options::{Options, duration};
-use crate::quantity::parse_bytes;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::{RunStatus, failure};
 
