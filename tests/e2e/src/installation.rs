@@ -27,9 +27,6 @@ pub const IMAGE: &str = "localhost/longshore:dev";
 /// Image with a shell and tools.
 pub const WORKLOAD_IMAGE: &str = "localhost/workload:dev";
 
-/// The chart's own default.
-pub const CONCURRENT_BACKUPS: u32 = 10;
-
 /// Marks namespaces that scenarios made.
 pub(crate) const SCENARIO_LABEL: &str = "longshore-e2e";
 
@@ -101,29 +98,32 @@ impl Site {
         for cluster in [&site.origin, &site.fresh] {
             remove_leftovers(cluster)?;
             cluster.lab.load_image(&archive)?;
-            site.install(cluster, CONCURRENT_BACKUPS)
+            site.install(cluster, &json!({}))
                 .with_context(|| format!("could not install Longshore in {}", cluster.lab.name))?;
         }
         Ok(site)
     }
 
-    /// Installs Longshore, or changes how many backups it runs at once.
+    /// Installs Longshore, or changes it. `changes` are values of the chart that differ from what all scenarios share; without them the
+    /// shared ones come back.
     ///
     /// # Errors
     /// Helm's, with what the operator's pod says.
-    pub fn install(&self, cluster: &Cluster, concurrent_backups: u32) -> Result<()> {
+    pub fn install(&self, cluster: &Cluster, changes: &Value) -> Result<()> {
         let (repository, tag) = IMAGE.rsplit_once(':').context("the image has no tag")?;
         let (source, target) = allowed_pair(&self.run);
-        let values = json!({
+        let mut values = json!({
             "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
             "protectedNamespaces": [PROTECTED_NAMESPACE, QUOTA_NAMESPACE, VELERO_NAMESPACE],
             "allowRestore": [format!("{source}={target}")],
             // A new image under the old tag must give a new pod.
             "podAnnotations": {"longshore-e2e/image": self.version},
-            "concurrency": {"backups": concurrent_backups},
             // Every scenario runs at trace level, so that the search for secrets sees all there is to see.
             "logLevel": "trace",
         });
+        for (name, value) in changes.as_object().into_iter().flatten() {
+            values[name] = value.clone();
+        }
         let file = ValuesFile::write(&values)?;
         let chart = longshore_lab::Paths::checkout().join("charts/longshore");
         let mut command = Command::new(&self.helm);

@@ -25,8 +25,8 @@ mod wait;
 pub use application::{Snapshot, VolumeMode};
 pub use cluster::Cluster;
 pub use installation::{
-    CONCURRENT_BACKUPS, IMAGE, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Site,
-    VELERO_NAMESPACE, WORKLOAD_IMAGE, allowed_pair, site,
+    IMAGE, OPERATOR_NAMESPACE, PROTECTED_NAMESPACE, QUOTA_NAMESPACE, Site, VELERO_NAMESPACE, WORKLOAD_IMAGE,
+    allowed_pair, site,
 };
 pub use kinds::Kind;
 pub use run::{Run, condition, has_reason, phase, reasons, text};

@@ -62,6 +62,23 @@ pub fn mover(run: &Run, namespace: &str) -> Result<Mover> {
     })
 }
 
+/// Movers that run now, of pods with these labels.
+///
+/// # Errors
+/// The server's.
+pub fn movers(cluster: &Cluster, namespace: &str, labels: &str) -> Result<Vec<Mover>> {
+    let mut found = Vec::new();
+    for pod in cluster.list(&kinds::POD, namespace, labels)? {
+        let [uid, name] = ["uid", "name"].map(|field| pod["metadata"][field].as_str().unwrap_or_default());
+        found.extend(
+            of_pod(uid, "longshore")?
+                .first()
+                .map(|process| Mover { pod: name.to_owned(), process: *process }),
+        );
+    }
+    Ok(found)
+}
+
 impl Mover {
     /// Stops it in its tracks.
     ///

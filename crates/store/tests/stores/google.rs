@@ -64,7 +64,7 @@ impl Canned {
 }
 
 #[tokio::test]
-async fn every_create_carries_its_condition_and_412_means_taken() {
+async fn vsm_32_on_google_every_create_carries_its_condition_and_412_means_taken() {
     let google = Canned::start(&[
         ("200 OK", ""),
         ("412 Precondition Failed", "<Error><Code>PreconditionFailed</Code></Error>"),

@@ -10,6 +10,8 @@ mod database;
 mod forget;
 mod independence;
 #[cfg(feature = "long")]
+mod load;
+#[cfg(feature = "long")]
 mod many;
 mod oadp_options;
 mod oadp_replay;
@@ -17,4 +19,6 @@ mod operator_killed;
 mod overhead;
 mod road;
 mod secrecy;
+#[cfg(feature = "long")]
+mod storm;
 mod velero;

@@ -1,9 +1,8 @@
 //! Many volumes at once. Very long, so only in `cargo xtask test --all`.
 
 use anyhow::{Result, ensure};
-use longshore_e2e::{
-    CONCURRENT_BACKUPS, Outcome, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, eventually, kinds, phase,
-};
+use longshore_e2e::{Outcome, PROTECTED_NAMESPACE, Run, Scenario, VolumeMode, eventually, kinds, phase};
+use serde_json::json;
 use std::time::Duration;
 
 const VOLUMES: usize = 30;
@@ -13,9 +12,9 @@ const MOVERS: u32 = 4;
 fn vsm_10_thirty_claims_are_backed_up_with_never_more_than_four_movers() -> Outcome {
     Scenario::play_alone("many", |scenario| {
         let origin = &scenario.site.origin;
-        scenario.site.install(origin, MOVERS)?;
+        scenario.site.install(origin, &json!({"concurrency": {"backups": MOVERS}}))?;
         let outcome = thirty(scenario);
-        scenario.site.install(origin, CONCURRENT_BACKUPS)?;
+        scenario.site.install(origin, &json!({}))?;
         outcome
     })
 }
