@@ -14,6 +14,9 @@ use crate::mover::{MoverObjects, MoverState, mover_state};
 use crate::names::{Role, RunId, belongs_to, has_role};
 use crate::watches::temporary_children;
 
+/// csi-provisioner's finalizer on a VolumeSnapshot that it is making a volume of.
+const PROVISIONERS_MARK: &str = "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
+
 /// Everything that a run has in the cluster for the time of its work.
 #[derive(Debug, Clone, Default)]
 pub struct Temporary {
@@ -144,6 +147,13 @@ impl Temporary {
         let snapshots = Api::<VolumeSnapshot>::namespaced(client.clone(), namespace);
         for snapshot in &self.snapshots {
             delete(&snapshots, snapshot.as_ref()).await?;
+            if let Some(finalizers) = without_forgotten_mark(snapshot, &self.claims) {
+                // The version guards marks that came since; a conflict is tried again with the next pass.
+                let metadata = serde_json::json!({
+                    "resourceVersion": snapshot.metadata.resource_version, "finalizers": finalizers,
+                });
+                merge(&snapshots, &snapshot.name_any(), &serde_json::json!({ "metadata": metadata })).await?;
+            }
         }
         let contents = Api::<VolumeSnapshotContent>::all(client.clone());
         for content in &self.contents {
@@ -151,6 +161,20 @@ impl Temporary {
         }
         Ok(())
     }
+}
+
+/// csi-provisioner marks a VolumeSnapshot while it makes a volume of it, and forgets the mark when the PVC goes meanwhile; it finds such marks
+/// minutes later, or never (external-provisioner, `snapshot_finalizer_controller.go`). A run that is cancelled then would hang on its own copy of the
+/// snapshot, whose mark protects nothing once the PVC is gone. Returns the finalizers that shall stay, if one is such a mark.
+fn without_forgotten_mark(
+    snapshot: &VolumeSnapshot,
+    claims: &[Arc<PersistentVolumeClaim>],
+) -> Option<Vec<String>> {
+    let marks = snapshot.metadata.finalizers.as_deref().unwrap_or_default();
+    let is_forgotten = snapshot.metadata.deletion_timestamp.is_some()
+        && claims.is_empty()
+        && marks.iter().any(|mark| mark == PROVISIONERS_MARK);
+    is_forgotten.then(|| marks.iter().filter(|mark| *mark != PROVISIONERS_MARK).cloned().collect())
 }
 
 /// A class may keep volumes of deleted PVCs. A copy of a volume is nobody's data, so its PersistentVolume is told to go with the PVC; a
@@ -184,4 +208,31 @@ where
         Some(namespace) => reference.within(namespace),
         None => reference,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn only_a_mark_that_protects_nothing_is_taken_off() {
+        let snapshot = |leaving: bool, marks: &[&str]| {
+            let mut snapshot = VolumeSnapshot::new("copy", Default::default());
+            snapshot.metadata.deletion_timestamp = leaving.then(|| Time(jiff::Timestamp::UNIX_EPOCH));
+            snapshot.metadata.finalizers = Some(marks.iter().map(ToString::to_string).collect());
+            snapshot
+        };
+        let both = ["other", PROVISIONERS_MARK];
+        let claims = [Arc::new(PersistentVolumeClaim::default())];
+        assert_eq!(without_forgotten_mark(&snapshot(true, &both), &[]), Some(vec!["other".to_owned()]));
+        assert_eq!(
+            without_forgotten_mark(&snapshot(true, &both), &claims),
+            None,
+            "a volume may be in the making"
+        );
+        assert_eq!(without_forgotten_mark(&snapshot(false, &both), &[]), None, "nobody waits for its end");
+        assert_eq!(without_forgotten_mark(&snapshot(true, &["other"]), &[]), None);
+    }
 }

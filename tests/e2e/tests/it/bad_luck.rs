@@ -112,6 +112,42 @@ fn vsm_11_a_quota_that_forbids_the_mover_is_named_and_waited_for() -> Outcome {
 }
 
 #[test]
+fn vsm_28_a_backup_deleted_while_its_volume_is_made_is_gone_soon() -> Outcome {
+    Scenario::play_alone("volume-in-the-making", |scenario| {
+        let origin = &scenario.site.origin;
+        let mode = VolumeMode::Filesystem;
+        scenario.fill("data", "lab-ext4", mode, "16Mi", "echo some > /data/file; sync")?;
+        let snapshot = scenario.snapshot("first", "data")?;
+        let driver = origin.lab.driver(DEFAULT_DRIVER);
+        driver.set_faults(&[Fault {
+            method: "CreateVolume".into(),
+            action: "delay".into(),
+            code: None,
+            count: None,
+            delay_ms: Some(5000),
+        }])?;
+        let outcome = delete_in_the_making(scenario, &snapshot);
+        driver.set_faults(&[])?;
+        outcome
+    })
+}
+
+/// csi-provisioner forgets its mark on the copy of the snapshot when the PVC goes while its volume is made.
+fn delete_in_the_making(scenario: &Scenario, snapshot: &Snapshot) -> Result<()> {
+    let origin = &scenario.site.origin;
+    let backup = scenario.back_up("first", snapshot)?;
+    eventually("the provisioner's mark", WORK, || {
+        let copies = origin.list(&kinds::VOLUME_SNAPSHOT, PROTECTED_NAMESPACE, &backup.selector())?;
+        let marks: Vec<_> = copies.iter().map(|copy| copy["metadata"]["finalizers"].to_string()).collect();
+        let marked = marks.iter().any(|marks| marks.contains("provisioner.storage.kubernetes.io"));
+        Ok(if marked { Ok(()) } else { Err(format!("{marks:?}")) })
+    })?;
+    backup.delete()?;
+    origin.wait_gone(backup.kind, &backup.namespace, &backup.name, SHORT)?;
+    backup.left_nothing()
+}
+
+#[test]
 fn vsm_11_backups_deleted_at_work_leave_nothing_and_the_repository_sound() -> Outcome {
     Scenario::play("backup-deleted", |scenario| {
         let (_, snapshot) = large(scenario)?;
