@@ -10,7 +10,8 @@ WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
-    cargo build --release --locked --package longshore-cli --package longshore-operator \
+    # Without `kubectl longshore`: the mover needs no client of Kubernetes.
+    cargo build --release --locked --no-default-features --package longshore-cli --package longshore-operator \
     && cp target/release/longshore target/release/longshore-operator /usr/local/bin/ \
     # The plugin runs inside Velero's image, of whose libraries nothing is known: it brings its own.
     && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --package longshore-velero-plugin \

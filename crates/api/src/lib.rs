@@ -17,6 +17,8 @@ mod backup;
 mod common;
 mod definitions;
 mod forget;
+pub mod labels;
+mod reason;
 mod repository;
 mod restore;
 mod snapshot;
@@ -28,6 +30,7 @@ pub use common::{
 };
 pub use definitions::crds;
 pub use forget::{DeletedBackup, ForgetLocation, ForgetRequest, ForgetRequestSpec, ForgetRequestStatus};
+pub use reason::OperatorReason;
 pub use repository::{MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus};
 pub use restore::{
     BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,

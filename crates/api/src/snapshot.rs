@@ -171,6 +171,29 @@ pub struct VolumeSnapshotClass {
     pub deletion_policy: String,
 }
 
+impl VolumeSnapshotClass {
+    /// Whether the cluster takes this class for snapshots of its driver that name none.
+    pub fn is_default(&self) -> bool {
+        const DEFAULT: &str = "snapshot.storage.kubernetes.io/is-default-class";
+        self.metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(DEFAULT))
+            .is_some_and(|value| value == "true")
+    }
+
+    /// The class for snapshots of a driver: the only one, or the one marked as default.
+    pub fn only_of<'a>(all: &'a [Self], driver: &str) -> Option<&'a Self> {
+        let of_driver: Vec<&Self> = all.iter().filter(|class| class.driver == driver).collect();
+        let defaults: Vec<&Self> = of_driver.iter().copied().filter(|class| class.is_default()).collect();
+        match (&of_driver[..], &defaults[..]) {
+            ([only], _) => Some(only),
+            (_, [default]) => Some(default),
+            _ => None,
+        }
+    }
+}
+
 impl k8s_openapi::Resource for VolumeSnapshotClass {
     const API_VERSION: &'static str = "snapshot.storage.k8s.io/v1";
     const GROUP: &'static str = "snapshot.storage.k8s.io";
@@ -189,5 +212,44 @@ impl k8s_openapi::Metadata for VolumeSnapshotClass {
 
     fn metadata_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(name: &str, driver: &str, default: &str) -> VolumeSnapshotClass {
+        let annotations = [("snapshot.storage.kubernetes.io/is-default-class".into(), default.into())].into();
+        VolumeSnapshotClass {
+            metadata: ObjectMeta {
+                name: Some(name.into()),
+                annotations: Some(annotations),
+                ..ObjectMeta::default()
+            },
+            driver: driver.into(),
+            deletion_policy: "Delete".into(),
+        }
+    }
+
+    #[test]
+    fn the_only_class_of_a_driver_or_its_only_default_is_chosen() {
+        let all = [
+            class("a", "one", "false"),
+            class("b", "two", "true"),
+            class("c", "two", "false"),
+            class("d", "three", "true"),
+            class("e", "three", "true"),
+            class("f", "four", "false"),
+            class("g", "four", "yes"),
+        ];
+        let chosen = |driver: &str| {
+            VolumeSnapshotClass::only_of(&all, driver).and_then(|class| class.metadata.name.clone())
+        };
+        assert_eq!(chosen("one").as_deref(), Some("a"));
+        assert_eq!(chosen("two").as_deref(), Some("b"));
+        for driver in ["three", "four", "five"] {
+            assert_eq!(chosen(driver), None, "{driver}");
+        }
     }
 }

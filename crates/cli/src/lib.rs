@@ -4,6 +4,8 @@
 //! of the mover's pod ([`mover`]) turns a job document and a mounted Secret into the same calls. Must not know: how anything is
 //! stored or read; that is `longshore-mover` and `longshore-repo`.
 //!
+//! With the feature `kubectl`, on by default, the same program started as `kubectl-longshore` is kubectl's plugin, `longshore-kubectl`.
+//!
 //! Read [`arguments`] first, then [`commands`].
 
 pub mod arguments;
@@ -36,6 +38,10 @@ pub fn command() -> clap::Command {
 /// Runs one command line and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    #[cfg(feature = "kubectl")]
+    if arguments.first().is_some_and(longshore_kubectl::is_named) {
+        return longshore_kubectl::run(arguments);
+    }
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&arguments, &error),

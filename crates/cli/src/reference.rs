@@ -9,30 +9,41 @@ pub fn markdown() -> String {
     let mut command = crate::command().disable_help_subcommand(true);
     command.build();
     let mut page = String::from(
-        "# Command line reference\n\nGenerated from the program by `cargo xtask generate`; change `crates/cli/src/arguments.rs` instead.\n\n",
+        "# Command line reference\n\nGenerated from the program by `cargo xtask generate`; change `crates/cli/src/arguments.rs` or `crates/kubectl/src/arguments.rs` instead.\n\n",
     );
-    section(&mut page, &command, "longshore");
+    section(&mut page, &command, "longshore", true);
     verbs(&mut page, &command, "longshore");
+    #[cfg(feature = "kubectl")]
+    plugin(&mut page);
     page.truncate(page.trim_end().len());
     page.push('\n');
     page
 }
 
+/// The part of kubectl's plugin.
+#[cfg(feature = "kubectl")]
+fn plugin(page: &mut String) {
+    const NAME: &str = "kubectl longshore";
+    let mut command = longshore_kubectl::command().disable_help_subcommand(true);
+    command.build();
+    section(page, &command, NAME, true);
+    verbs(page, &command, NAME);
+}
+
 fn verbs(page: &mut String, command: &Command, name: &str) {
     for verb in command.get_subcommands() {
         let name = format!("{name} {}", verb.get_name());
-        section(page, verb, &name);
+        section(page, verb, &name, false);
         verbs(page, verb, &name);
     }
 }
 
-fn section(page: &mut String, command: &Command, name: &str) {
+fn section(page: &mut String, command: &Command, name: &str, is_root: bool) {
     let _infallible = writeln!(page, "## `{name}`\n");
     if let Some(about) = command.get_long_about().or(command.get_about()) {
         let _infallible = writeln!(page, "{about}.\n");
         *page = page.replace("..\n", ".\n");
     }
-    let is_root = name == "longshore";
     let shown = |argument: &&Arg| {
         (is_root || !argument.is_global_set()) && !matches!(argument.get_id().as_str(), "help" | "version")
     };

@@ -14,6 +14,7 @@ mod diagnosis;
 mod installation;
 pub mod kinds;
 mod leftovers;
+mod plugin;
 pub mod processes;
 mod run;
 mod scenario;
@@ -29,6 +30,7 @@ pub use installation::{
     allowed_pair, site,
 };
 pub use kinds::Kind;
+pub use plugin::{Ended, Plugin};
 pub use run::{Run, condition, has_reason, phase, reasons, text};
 pub use scenario::{Failure, Outcome, Scenario};
 pub use wait::{SETTLE, SHORT, WORK, eventually};

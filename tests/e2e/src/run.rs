@@ -27,9 +27,13 @@ pub struct Run {
 impl Run {
     /// Creates a run's object.
     pub(crate) fn create(cluster: &'static Cluster, kind: &'static Kind, object: &Value) -> Result<Self> {
-        let made = cluster.create(object)?;
+        Self::of(cluster, kind, &cluster.create(object)?)
+    }
+
+    /// The run of an object that is there.
+    pub(crate) fn of(cluster: &'static Cluster, kind: &'static Kind, object: &Value) -> Result<Self> {
         let part =
-            |name: &str| made["metadata"][name].as_str().map(str::to_owned).context("metadata is missing");
+            |name: &str| object["metadata"][name].as_str().map(str::to_owned).context("metadata is missing");
         Ok(Self { cluster, kind, namespace: part("namespace")?, name: part("name")?, uid: part("uid")? })
     }
 

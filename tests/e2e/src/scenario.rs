@@ -319,6 +319,17 @@ impl Scenario {
         Ok(run)
     }
 
+    /// Takes charge of a run that somebody else started in the scenario's namespace: that it left nothing is proven at the end.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub fn adopt(&self, cluster: &'static Cluster, kind: &'static crate::Kind, name: &str) -> Result<Run> {
+        let object = cluster.need(kind, &self.namespace, name)?;
+        let run = Run::of(cluster, kind, &object)?;
+        lock(&self.runs).push(run.clone());
+        Ok(run)
+    }
+
     /// The command line on the scenario's repository.
     pub fn repository(&self) -> Repository<'_> {
         Repository::new(self.site, &self.bucket.name, &self.password)

@@ -13,6 +13,16 @@ use crate::report::{Reporter, while_saying};
 /// All programs of the workspace are built in one go: cargo chooses features of dependencies by what is built together, and
 /// would compile the large ones anew for each other selection.
 pub fn build(programs: &[(&str, &str)], reporter: &dyn Reporter) -> Result<Vec<PathBuf>> {
+    build_with(programs, &[], reporter)
+}
+
+/// The same for an image, whose programs are without what only people at a terminal want: the mover needs no client of Kubernetes. The next
+/// [`build`] puts the full programs at the same paths again, so take a copy.
+pub fn build_for_image(programs: &[(&str, &str)], reporter: &dyn Reporter) -> Result<Vec<PathBuf>> {
+    build_with(programs, &["--no-default-features"], reporter)
+}
+
+fn build_with(programs: &[(&str, &str)], features: &[&str], reporter: &dyn Reporter) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(Paths::checkout()).args([
         "build",
@@ -21,6 +31,7 @@ pub fn build(programs: &[(&str, &str)], reporter: &dyn Reporter) -> Result<Vec<P
         "--bins",
         "--message-format=json-render-diagnostics",
     ]);
+    command.args(features);
     let what =
         format!("building {}", programs.iter().map(|(_, binary)| *binary).collect::<Vec<_>>().join(", "));
     command.stdin(Stdio::null()).stderr(Stdio::inherit());

@@ -189,7 +189,7 @@ impl Lab {
             ("longshore-operator", "longshore-operator"),
             ("longshore-velero-plugin", "longshore-velero-plugin"),
         ];
-        let built = cargo::build(&wanted, reporter)?;
+        let built = cargo::build_for_image(&wanted, reporter)?;
         let mut programs = BTreeMap::new();
         for ((_, binary), path) in wanted.into_iter().zip(built) {
             programs.insert(format!("/usr/local/bin/{binary}"), self.stripped(&path)?);

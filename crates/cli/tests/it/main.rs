@@ -12,6 +12,8 @@ mod kills;
 mod memory;
 mod mover;
 mod mover_maintenance;
+#[cfg(feature = "kubectl")]
+mod plugin;
 mod protection;
 mod repair;
 mod roundtrip;

@@ -9,6 +9,7 @@ mod copies;
 mod database;
 mod forget;
 mod independence;
+mod kubectl;
 #[cfg(feature = "long")]
 mod load;
 #[cfg(feature = "long")]

@@ -284,25 +284,9 @@ fn fs_type(parameters: Option<&BTreeMap<String, String>>) -> String {
 /// # Errors
 /// Whatever the API server refuses.
 pub async fn only_snapshot_class(context: &Context, driver: &str) -> Result<Option<String>, Error> {
-    const DEFAULT: &str = "snapshot.storage.kubernetes.io/is-default-class";
     let all = Api::<VolumeSnapshotClass>::all(context.client.clone())
         .list(&ListParams::default())
         .await
         .map_err(|error| classify("list VolumeSnapshotClasses", error))?;
-    let of_driver: Vec<&VolumeSnapshotClass> =
-        all.items.iter().filter(|class| class.driver == driver).collect();
-    let is_default = |class: &&&VolumeSnapshotClass| {
-        class
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(DEFAULT))
-            .is_some_and(|value| value == "true")
-    };
-    let defaults: Vec<&&VolumeSnapshotClass> = of_driver.iter().filter(is_default).collect();
-    Ok(match (&of_driver[..], &defaults[..]) {
-        ([only], _) => only.metadata.name.clone(),
-        (_, [default]) => default.metadata.name.clone(),
-        _ => None,
-    })
+    Ok(VolumeSnapshotClass::only_of(&all.items, driver).and_then(|class| class.metadata.name.clone()))
 }
