@@ -14,20 +14,24 @@
 //! How objects are read or written: no client calls here.
 
 mod backup;
+mod choice;
 mod common;
 mod definitions;
 mod forget;
+mod label;
 mod repository;
 mod restore;
 mod snapshot;
 mod velero;
 
 pub use backup::{VolumeSnapshotBackup, VolumeSnapshotBackupSpec, VolumeSnapshotBackupStatus};
+pub use choice::{ChoiceClass, ChoiceError, repository_for_location, repository_named};
 pub use common::{
     BatchingStatus, LocalReference, Phase, ResolvedSource, RunProgress, SourcePVCData, VolSyncData,
 };
 pub use definitions::crds;
 pub use forget::{DeletedBackup, ForgetLocation, ForgetRequest, ForgetRequestSpec, ForgetRequestStatus};
+pub use label::velero_label_value;
 pub use repository::{MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus};
 pub use restore::{
     BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use longshore_api::{ForgetLocation, LocalReference, Repository};
+use longshore_api::{
+    ChoiceError, ForgetLocation, LocalReference, Repository, repository_for_location, repository_named,
+};
 
 use crate::reason::{OperatorReason, Trouble};
 
@@ -15,33 +17,9 @@ fn name_of(reference: Option<&LocalReference>) -> Option<String> {
     reference.and_then(|reference| reference.name.clone()).filter(|name| !name.is_empty())
 }
 
-/// The one Repository of `namespace` that lists a Velero BackupStorageLocation.
-///
-/// # Errors
-/// `RepositoryNotConfigured` when none lists it, or several do.
-pub fn for_location<'a>(
-    all: &'a [Arc<Repository>],
-    namespace: &str,
-    location: &str,
-) -> Result<&'a Repository, Trouble> {
-    let lists = |repository: &&Arc<Repository>| {
-        repository.namespace().as_deref() == Some(namespace)
-            && repository.spec.backup_storage_locations.iter().any(|listed| listed == location)
-    };
-    let found: Vec<&Arc<Repository>> = all.iter().filter(lists).collect();
-    match found[..] {
-        [only] => Ok(only),
-        [] => Err(not_configured(format!(
-            "no Repository of namespace {namespace} lists BackupStorageLocation {location}"
-        ))),
-        _ => {
-            let mut names: Vec<String> = found.iter().map(|repository| repository.name_any()).collect();
-            names.sort();
-            let names = names.join(", ");
-            Err(not_configured(format!(
-                "several Repositories list BackupStorageLocation {location}: {names}"
-            )))
-        }
+impl From<ChoiceError> for Trouble {
+    fn from(error: ChoiceError) -> Self {
+        not_configured(error.to_string())
     }
 }
 
@@ -79,14 +57,11 @@ pub fn secret_of(
     let named = (name_of(location.repository.as_ref()), storage, name_of(location.secret_ref.as_ref()));
     match named {
         (Some(name), None, None) => {
-            let found = all.iter().find(|repository| {
-                repository.namespace().as_deref() == Some(namespace) && repository.name_any() == name
-            });
-            let missing =
-                || not_configured(format!("there is no Repository {name} in namespace {namespace}"));
-            maintenance_secret(found.ok_or_else(missing)?)
+            maintenance_secret(repository_named(all.iter().map(AsRef::as_ref), namespace, &name)?)
         }
-        (None, Some(storage), None) => maintenance_secret(for_location(all, namespace, &storage)?),
+        (None, Some(storage), None) => {
+            maintenance_secret(repository_for_location(all.iter().map(AsRef::as_ref), namespace, &storage)?)
+        }
         (None, None, Some(secret)) => Ok(secret),
         _ => Err(not_configured(
             "spec.location must have exactly one of repository, backupStorageLocation and secretRef",

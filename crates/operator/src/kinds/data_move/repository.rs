@@ -1,15 +1,13 @@
 //! The repository behind a BackupStorageLocation.
 
-use std::sync::Arc;
-
 use kube::Api;
 use kube::api::ListParams;
-use longshore_api::Repository;
+use longshore_api::{Repository, repository_for_location};
 
 use crate::cluster::{Error, classify};
 use crate::context::Context;
 use crate::reason::Trouble;
-use crate::repositories::{for_location, mover_secret};
+use crate::repositories::mover_secret;
 
 /// Name of the Secret of the repository that serves a BackupStorageLocation. Its refusal ends a run, so the API server is asked: where the
 /// cluster lacks the kind a watch would never say so.
@@ -22,10 +20,10 @@ pub async fn repository_secret(
     location: &str,
 ) -> Result<Result<String, Trouble>, Error> {
     let api = Api::<Repository>::namespaced(context.client.clone(), namespace);
-    let all: Vec<Arc<Repository>> = match api.list(&ListParams::default()).await {
-        Ok(all) => all.items.into_iter().map(Arc::new).collect(),
+    let all = match api.list(&ListParams::default()).await {
+        Ok(all) => all.items,
         Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
         Err(source) => return Err(classify("list Repositories", source)),
     };
-    Ok(for_location(&all, namespace, location).and_then(mover_secret))
+    Ok(repository_for_location(&all, namespace, location).map_err(Trouble::from).and_then(mover_secret))
 }
