@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Velero's label with the name of a backup.
-pub const BACKUP_NAME: &str = "velero.io/backup-name";
+pub const BACKUP_NAME: &str = longshore_job::VELERO_BACKUP_LABEL;
 /// Velero's label with the name of a restore.
 pub const RESTORE_NAME: &str = "velero.io/restore-name";
 /// UID of the Velero Backup that an object of ours was made for. What lacks it is not ours.

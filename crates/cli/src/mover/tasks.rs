@@ -39,7 +39,7 @@ pub(super) fn backup(
         source: source(&volume.cluster_uid, &volume.namespace, &volume.pvc_name),
         kubernetes: Some(kubernetes(document, volume)),
         data_at: volume.snapshot_time.parse().ok(),
-        labels: std::collections::BTreeMap::new(),
+        labels: task.labels.clone(),
         allow_incomplete: false,
         force: false,
         one_file_system: true,

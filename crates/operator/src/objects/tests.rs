@@ -40,6 +40,7 @@ fn backup(volume_mode: VolumeMode) -> JobDocument {
             snapshot_handle: "handle".into(),
             snapshot_time: String::new(),
         },
+        labels: Default::default(),
     })))
 }
 

@@ -3,6 +3,7 @@
 mod act;
 mod decide;
 mod observe;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,8 @@ pub const READY: &str = "Ready";
 pub const MAINTAINED: &str = "Maintained";
 /// Condition: what the last check found.
 pub const CHECKED: &str = "Checked";
+/// Condition: whether there are points whose Velero Backup is gone. Absent while nobody knows.
+pub const ABANDONED: &str = "Abandoned";
 
 /// The Repository as its maintenance's Job names it. Its name holds the UID, so that there is never more than one.
 pub fn run_id(repository: &Repository) -> RunId {
