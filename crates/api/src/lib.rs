@@ -32,7 +32,9 @@ pub use common::{
 pub use definitions::crds;
 pub use forget::{DeletedBackup, ForgetLocation, ForgetRequest, ForgetRequestSpec, ForgetRequestStatus};
 pub use label::velero_label_value;
-pub use repository::{MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus, RetentionPolicy};
+pub use repository::{
+    MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus, RepositoryVolume, RetentionPolicy,
+};
 pub use restore::{
     BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,
 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LocalReference;
 
-/// A repository in an object store, the Velero storage locations that map to it, and its maintenance. Lives in a protected namespace, beside
+/// A repository in an object store or on a volume, the Velero storage locations that map to it, and its maintenance. Lives in a protected namespace, beside
 /// the Secrets that it names. Deleting it never deletes data.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -35,6 +35,10 @@ pub struct RepositorySpec {
     /// Secret with the address, the password and the credentials that movers use; keys as OADP's operator writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
+    /// A volume that holds the repository, instead of an object store: then the Secrets carry the password or key only, and an address in them is
+    /// ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<RepositoryVolume>,
     /// Secret of the identity that may forget and prune; without it `secretRef` is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_secret_ref: Option<LocalReference>,
@@ -47,6 +51,20 @@ pub struct RepositorySpec {
     /// Stops maintenance; movers go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// A volume with a repository on it, in the folder `longshore`. Every mover of the repository mounts it, so it must be one that all nodes with movers
+/// can mount at once (`ReadWriteMany`), unless there is one node only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.claimName) && self.claimName != ''",
+    "message": "a volume needs the name of its PVC",
+}]))]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryVolume {
+    /// A PVC of the same namespace, volume mode Filesystem. It is never made, changed or deleted by Longshore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_name: Option<String>,
 }
 
 /// When and how a repository is maintained.

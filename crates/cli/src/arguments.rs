@@ -412,6 +412,9 @@ pub struct MoverArguments {
     /// Folder of the mounted Secret
     #[arg(long, value_name = "FOLDER", default_value = longshore_job::CREDENTIALS_DIR)]
     pub credentials: PathBuf,
+    /// Folder of the repository, if it is on a volume; an address in the Secret is ignored then
+    #[arg(long, value_name = "FOLDER")]
+    pub repository: Option<PathBuf>,
     /// Where a Filesystem volume is mounted
     #[arg(long, value_name = "FOLDER", default_value = longshore_job::FILESYSTEM_PATH)]
     pub filesystem: PathBuf,

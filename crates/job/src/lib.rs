@@ -43,5 +43,9 @@ pub const CREDENTIALS_DIR: &str = "/etc/longshore/credentials";
 pub const FILESYSTEM_PATH: &str = "/volume";
 /// Where a Block volume appears in the mover's pod.
 pub const BLOCK_PATH: &str = "/dev/longshore-volume";
+/// Where the volume of a repository that is on one is mounted in the mover's pod.
+pub const REPOSITORY_PATH: &str = "/repository";
+/// The repository's folder there. Not the root: a file system has things of its own in it.
+pub const REPOSITORY_FOLDER: &str = "/repository/longshore";
 /// Where the mover leaves its [`JobResult`].
 pub const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";

@@ -32,7 +32,7 @@ pub(super) fn forget(
         Ok(run) if reference.names_one_run() => run,
         _ => return Err(Failed::new(Reason::InvalidJob, format!("{reference} does not name one run"))),
     };
-    let repository = credentials::access(&arguments.credentials)?.open().map_err(failed)?;
+    let repository = credentials::access(arguments)?.open().map_err(failed)?;
     let identity = source(&reference.cluster_uid, &reference.namespace, &reference.pvc_name);
     let why = format!("request {}/{}", document.run.namespace, document.run.name);
     let there = forget_run(&repository, repository.source_id(&identity), run, &why)?;
@@ -77,7 +77,7 @@ pub(super) fn maintain(
     control: &Control,
     started: Instant,
 ) -> Result<Outcome, Failed> {
-    let access = credentials::access(&arguments.credentials)?;
+    let access = credentials::access(arguments)?;
     let repository = access.open().map_err(failed)?;
     let forgotten = match &task.retention {
         Some(rules) => {

@@ -15,6 +15,7 @@ mod oadp_options;
 mod oadp_replay;
 mod operator_killed;
 mod overhead;
+mod repository_on_volume;
 mod road;
 mod secrecy;
 mod velero;

@@ -24,6 +24,7 @@ use crate::names::Role;
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_content,
 };
+use crate::repository_volume::claim_for;
 use crate::runner::{Ended, after_write, requeue, secret_name, tell_result, with_trouble};
 use crate::status::RunStatus;
 
@@ -120,10 +121,13 @@ async fn carry_out(
             create(&claims, &object, &run.uid).await?;
         }
         Step::CreateJob => {
+            let secret = secret_name(backup.spec.restic_secret_ref.as_ref());
+            let repository = claim_for(context, namespace, secret).await?;
             let pod = MoverPod {
                 namespace,
                 volume: Some((&name, mode(&source.volume_mode))),
-                secret: secret_name(backup.spec.restic_secret_ref.as_ref()),
+                secret,
+                repository: repository.as_deref(),
                 lane: lanes::lane(context, &run.uid),
             };
             let document = document(backup, observed);

@@ -33,7 +33,7 @@ const PAUSE_LONGEST: SignedDuration = SignedDuration::from_hours(1);
 /// How long a request that cannot even begin stays out of the queue; it looks again before, when a Repository changes.
 const PAUSE_BLOCKED: SignedDuration = SignedDuration::from_mins(5);
 
-/// How often it is looked whether the point's run is over. Nothing wakes the request then, and looking reads memory only.
+/// How often it is looked whether the point's run, or maintenance, is over. Nothing wakes the request then, and looking reads memory only.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// A change to the cluster.
@@ -52,7 +52,7 @@ pub enum Step {
 pub enum Asked {
     /// Something that can never be done.
     Never(Trouble),
-    /// A point that cannot be forgotten yet: nothing leads to its repository, or its run is still at work.
+    /// A point that cannot be forgotten yet: nothing leads to its repository, or something is still at work there.
     NotYet(Trouble),
     /// A point, and the Secret that opens its repository.
     Point {
@@ -184,7 +184,8 @@ fn begin(decision: &mut Decision, now: Timestamp, seen: &Seen) {
         return;
     }
     // What was waited for has come: the pause was for it alone.
-    let waits = [OperatorReason::RepositoryNotConfigured, OperatorReason::BackupNotOver];
+    use OperatorReason as R;
+    let waits = [R::RepositoryNotConfigured, R::BackupNotOver, R::RepositoryInMaintenance];
     let is_waited_for = conditions(status).iter().any(|condition| {
         condition.type_ == PROGRESSING && waits.iter().any(|reason| condition.reason == reason.as_str())
     });

@@ -57,7 +57,11 @@ fn asked(context: &Context, request: &ForgetRequest) -> Asked {
         return Asked::NotYet(trouble);
     }
     let repositories = context.stores.repositories.state();
-    match repositories::secret_of(&repositories, &namespace, request.spec.location.as_ref()) {
+    let secret = repositories::secret_of(&repositories, &namespace, request.spec.location.as_ref());
+    let free = secret.and_then(|secret| {
+        repositories::claim_of(repositories.iter().map(AsRef::as_ref), &namespace, &secret).map(|_| secret)
+    });
+    match free {
         Ok(secret) => Asked::Point { reference, secret },
         Err(trouble) => Asked::NotYet(trouble),
     }

@@ -50,8 +50,13 @@ pub async fn act(
 
 async fn create_job(context: &Context, repository: &Repository, observed: &Observed) -> Result<(), Error> {
     let run = &observed.run;
-    let pod =
-        MoverPod { namespace: &run.namespace, volume: None, secret: &observed.settings.secret, lane: None };
+    let pod = MoverPod {
+        namespace: &run.namespace,
+        volume: None,
+        secret: &observed.settings.secret,
+        repository: observed.settings.claim.as_deref(),
+        lane: None,
+    };
     let document = document(repository, observed);
     let mut job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
     // Both live in one namespace, so the cluster itself removes the Job with the Repository, also where no operator runs.

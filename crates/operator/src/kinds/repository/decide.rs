@@ -9,6 +9,7 @@
 //!     └── failed: a pause of 5 min, doubled up to 6 h ◄─────────┤
 //!     └── suspended, or not configured any more ◄───────────────┘
 //!
+//!   On a volume maintenance is alone: in Maintaining it waits for the movers at work, and no others begin (`repository_volume.rs`).
 //!   The Job exists in Maintaining only; in every other phase, and when the Repository is deleted, it is removed. Data stays.
 //! ```
 //! The status says what shall be, and is written before anything is done about it: `Maintaining` first, the Job by the pass after. So a killed
@@ -65,6 +66,8 @@ pub struct Seen {
     pub leftovers: bool,
     /// Something that keeps the operator from looking.
     pub blocked: Option<Trouble>,
+    /// Movers of this repository that must end first, which is so on a volume only.
+    pub others_at_work: usize,
 }
 
 /// What a pass will do: the step first, then the status write.
@@ -177,6 +180,18 @@ fn attempt(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen
     let known = seen.status.conditions.as_deref().unwrap_or_default();
     decision.requeue = Duration::from_secs(30);
     match attempt::read(now, limits, known, &seen.mover) {
+        Attempt::None if seen.others_at_work > 0 => {
+            let message = format!("waits for the end of {} movers; no others begin", seen.others_at_work);
+            set_condition(
+                conditions(&mut decision.status),
+                now,
+                PROGRESSING,
+                true,
+                "WaitsForMovers",
+                &message,
+            );
+            decision.requeue = Duration::from_secs(10);
+        }
         Attempt::None => decision.step = Some(Step::CreateJob),
         Attempt::Leaving => {}
         Attempt::Working { trouble } => {

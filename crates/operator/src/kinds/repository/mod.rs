@@ -56,7 +56,7 @@ pub async fn reconcile(repository: Arc<Repository>, context: Arc<Context>) -> Re
     if !context.stores.is_complete(&namespace) || !context.stores.own_kinds_are_complete() {
         return Ok(crate::runner::requeue(Duration::from_secs(1)));
     }
-    let observed = observe::observe(&context, &repository).await;
+    let observed = observe::observe(&context, &repository).await?;
     let decision = decide(crate::runner::now(), &context.options.limits(), &observed.seen);
     act::act(&context, &repository, &observed, &decision).await
 }

@@ -7,13 +7,14 @@ use longshore_job::{KnownBackups, Retention};
 
 use super::decide::{MAINTAINING, Seen};
 use super::retention::retention;
-use crate::cluster::chain;
+use crate::cluster::{Error, chain};
 use crate::context::Context;
 use crate::kinds::backup::mover_state;
 use crate::mover::MoverState;
 use crate::names::{MAINTAIN_NOW, RunId};
 use crate::reason::{OperatorReason, Trouble};
-use crate::repositories::maintenance_secret;
+use crate::repositories::{maintenance_secret, own_claim};
+use crate::repository_volume::others_at_work;
 use crate::schedule::{DAILY, Schedule};
 use crate::temporary::Temporary;
 use crate::velero::known_backups;
@@ -39,12 +40,17 @@ pub struct Settings {
     pub secret: String,
     /// When maintenance is due by the schedule.
     due: Option<Timestamp>,
+    /// PVC with the repository, if it is on a volume.
+    pub claim: Option<String>,
     /// What maintenance forgets.
     pub retention: Option<Retention>,
 }
 
 /// Looks at a Repository and its maintenance's Job.
-pub async fn observe(context: &Context, repository: &Repository) -> Observed {
+///
+/// # Errors
+/// Whatever the API server refuses.
+pub async fn observe(context: &Context, repository: &Repository) -> Result<Observed, Error> {
     let run = super::run_id(repository);
     let temporary = Temporary::from_stores(context, &run, &run.namespace);
     let (settings, due) = match settings(context, repository) {
@@ -54,7 +60,7 @@ pub async fn observe(context: &Context, repository: &Repository) -> Observed {
         }
         Err(trouble) => (Settings::default(), Err(trouble)),
     };
-    let seen = Seen {
+    let mut seen = Seen {
         deleting: repository.metadata.deletion_timestamp.is_some(),
         generation: repository.metadata.generation,
         status: repository.status.clone().unwrap_or_default(),
@@ -64,11 +70,19 @@ pub async fn observe(context: &Context, repository: &Repository) -> Observed {
         mover: mover_state(context, &run.namespace, &temporary).await,
         leftovers: !temporary.names().is_empty(),
         blocked: context.stores.blocked(&run.namespace),
+        others_at_work: 0,
     };
     let begins = seen.status.phase.as_deref() == Some(MAINTAINING) && seen.mover == MoverState::Absent;
-    let backups =
-        if begins && !seen.deleting { known_backups(context, crate::runner::now()).await } else { None };
-    Observed { seen, run, settings, temporary, backups }
+    let mut backups = None;
+    if begins && !seen.deleting {
+        if let Some(claim) = &settings.claim {
+            seen.others_at_work = others_at_work(context, &run.namespace, claim, &run.uid).await?;
+        }
+        if seen.others_at_work == 0 {
+            backups = known_backups(context, crate::runner::now()).await;
+        }
+    }
+    Ok(Observed { seen, run, settings, temporary, backups })
 }
 
 fn settings(context: &Context, repository: &Repository) -> Result<Settings, Trouble> {
@@ -80,6 +94,7 @@ fn settings(context: &Context, repository: &Repository) -> Result<Settings, Trou
     Ok(Settings {
         secret: maintenance_secret(repository)?,
         due: due(repository)?,
+        claim: own_claim(repository)?,
         retention: retention(repository, &context.cluster_uid)?,
     })
 }

@@ -10,7 +10,7 @@ use super::observe::due;
 use super::*;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Reason, Trouble};
-use crate::status::Limits;
+use crate::status::{Limits, PROGRESSING};
 
 const DAY: i64 = 86_400;
 
@@ -33,6 +33,7 @@ fn blank() -> Seen {
         mover: MoverState::Absent,
         leftovers: false,
         blocked: None,
+        others_at_work: 0,
     }
 }
 
@@ -100,7 +101,19 @@ fn any_seen() -> impl Strategy<Value = Seen> {
             let blocked = bits.3.then(|| trouble(OperatorReason::MissingPermission));
             let (deleting, suspended, leftovers) = (bits.0, bits.1, bits.2);
             let generation = Some(1);
-            Seen { deleting, generation, status, suspended, due, request, mover, leftovers, blocked }
+            let others_at_work = failures.unwrap_or(0).unsigned_abs() as usize % 2;
+            Seen {
+                deleting,
+                generation,
+                status,
+                suspended,
+                due,
+                request,
+                mover,
+                leftovers,
+                blocked,
+                others_at_work,
+            }
         })
 }
 
@@ -121,6 +134,7 @@ proptest! {
         }
         if decision.step == Some(Step::CreateJob) {
             prop_assert!(is_maintaining(&seen.status) && seen.mover == MoverState::Absent);
+            prop_assert_eq!(seen.others_at_work, 0, "alone on a volume");
         }
         if is_maintaining(status) && !is_maintaining(&seen.status) {
             prop_assert!(!seen.leftovers, "one maintenance at a time");
@@ -297,6 +311,17 @@ fn vanished_backups_are_told_for_as_long_as_it_is_known_and_degrade_nothing() {
     assert_eq!(condition(&world).unwrap().status, "False");
     world.pass_until(3 * DAY + 60);
     assert_eq!(condition(&world), None, "Velero could not be asked");
+}
+
+#[test]
+fn on_a_volume_maintenance_waits_for_the_movers_at_work() {
+    let mut world = World::new(Vec::new());
+    world.seen.others_at_work = 2;
+    world.pass_until(DAY + 3_600);
+    assert_eq!((world.phase(), world.jobs, world.reason(PROGRESSING)), (MAINTAINING, 0, "WaitsForMovers"));
+    world.seen.others_at_work = 0;
+    world.pass_until(DAY + 3_660);
+    assert_eq!((world.phase(), world.jobs), ("Ready", 1));
 }
 
 #[test]
