@@ -1,6 +1,7 @@
 //! The labels and annotations by which the objects of a run are found: the operator writes them, other programs look for them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sha2::{Digest, Sha256};
 
 /// Label: UID of the run that a child belongs to.
 pub const RUN_UID: &str = "longshore.dev/run-uid";
@@ -116,6 +117,19 @@ pub fn has_role(metadata: &ObjectMeta, role: Role) -> bool {
     label(metadata, ROLE) == Some(role.as_str())
 }
 
+/// Longest value of a label, and how much of a hash ends one that Velero cut.
+const VALUE_BYTES_MAX: usize = 63;
+const HASH_BYTES: usize = 6;
+
+/// A name as Velero puts it into a label: one that is too long ends in a piece of its hash.
+pub fn velero_label_value(name: &str) -> String {
+    if name.len() <= VALUE_BYTES_MAX {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().filter(char::is_ascii).take(VALUE_BYTES_MAX - HASH_BYTES).collect();
+    format!("{kept}{}", &hex::encode(Sha256::digest(name.as_bytes()))[..HASH_BYTES])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +149,15 @@ mod tests {
         assert_eq!(run_of(&child("other/shop/data")), None);
         assert_eq!(run_of(&child("backup/shop")), None);
         assert_eq!(run_of(&ObjectMeta::default()), None);
+    }
+
+    #[test]
+    fn labels_are_cut_as_velero_cuts_them() {
+        assert_eq!(velero_label_value("short"), "short");
+        assert_eq!(velero_label_value(&"a".repeat(63)), "a".repeat(63));
+        let cut = velero_label_value(&"a".repeat(70));
+        // The first digits of the name's SHA-256.
+        assert_eq!(cut, format!("{}6bd5e5", "a".repeat(57)));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! How objects are read or written: no client calls here.
 
 mod backup;
+mod choice;
 mod common;
 mod definitions;
 mod forget;
@@ -25,13 +26,17 @@ mod snapshot;
 mod velero;
 
 pub use backup::{VolumeSnapshotBackup, VolumeSnapshotBackupSpec, VolumeSnapshotBackupStatus};
+pub use choice::{ChoiceClass, ChoiceError, repository_for_location, repository_named};
 pub use common::{
     BatchingStatus, LocalReference, Phase, ResolvedSource, RunProgress, SourcePVCData, VolSyncData,
 };
 pub use definitions::crds;
 pub use forget::{DeletedBackup, ForgetLocation, ForgetRequest, ForgetRequestSpec, ForgetRequestStatus};
+pub use labels::velero_label_value;
 pub use reason::OperatorReason;
-pub use repository::{MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus};
+pub use repository::{
+    MaintenancePolicy, Repository, RepositorySpec, RepositoryStatus, RepositoryVolume, RetentionPolicy,
+};
 pub use restore::{
     BackupReference, TargetPVC, VolumeSnapshotRestore, VolumeSnapshotRestoreSpec, VolumeSnapshotRestoreStatus,
 };

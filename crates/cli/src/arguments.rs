@@ -259,6 +259,9 @@ pub struct SnapshotsArguments {
     /// Only snapshots whose source contains this text (namespace/pvc or host:path)
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
+    /// Only snapshots with this label, of their own or of their PVC; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
 }
 
 /// `longshore ls`
@@ -409,6 +412,9 @@ pub struct MoverArguments {
     /// Folder of the mounted Secret
     #[arg(long, value_name = "FOLDER", default_value = longshore_job::CREDENTIALS_DIR)]
     pub credentials: PathBuf,
+    /// Folder of the repository, if it is on a volume; an address in the Secret is ignored then
+    #[arg(long, value_name = "FOLDER")]
+    pub repository: Option<PathBuf>,
     /// Where a Filesystem volume is mounted
     #[arg(long, value_name = "FOLDER", default_value = longshore_job::FILESYSTEM_PATH)]
     pub filesystem: PathBuf,
@@ -438,19 +444,9 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 
 /// A number with a unit: s, m, h, d, w, y.
 fn parse_duration(text: &str) -> Result<Duration, String> {
+    let seconds = longshore_job::parse_span(text);
     let expected = || "expected a number and a unit, as 90s, 15m, 36h, 14d, 2w, 1y".to_owned();
-    let unit = text.chars().next_back().ok_or_else(expected)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        'y' => 366 * 86_400,
-        _ => return Err(expected()),
-    };
-    let count: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| expected())?;
-    Ok(Duration::from_secs(u64::from(count) * seconds))
+    seconds.map(Duration::from_secs).ok_or_else(expected)
 }
 
 /// A number of bytes with an optional binary unit: K, M, G, T.

@@ -1,6 +1,6 @@
 //! What the operator asks of a mover.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub enum Task {
 pub struct BackupTask {
     /// What the snapshot record will say of the volume.
     pub source: SourceVolume,
+    /// Labels of the snapshot record, such as [`crate::VELERO_BACKUP_LABEL`]. The volume's own are in `source`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// All that a restore into another cluster needs to know of a volume. Goes into the snapshot record word for word.
@@ -150,6 +153,49 @@ pub struct MaintainTask {
     /// Which part: samples with numbers one after the other read everything in the end.
     #[serde(default)]
     pub check_sample: u64,
+    /// What is forgotten first; without it nothing.
+    #[serde(default)]
+    pub retention: Option<Retention>,
+    /// The Velero Backups that there are; without it nobody knows, and nothing is said of points whose Backup vanished.
+    #[serde(default)]
+    pub velero_backups: Option<KnownBackups>,
+}
+
+/// Which points maintenance forgets: of each PVC of one cluster those that no rule keeps. The last complete point of a PVC stays, and so does every
+/// point that was made for a Velero Backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retention {
+    /// UID of the cluster's `kube-system` namespace: points of others are not touched.
+    pub cluster_uid: String,
+    /// Points that were begun before stay, RFC 3339; empty for no such moment.
+    pub not_before: String,
+    /// So many of the newest.
+    pub keep_last: u32,
+    /// The newest of so many hours.
+    pub keep_hourly: u32,
+    /// Of so many days.
+    pub keep_daily: u32,
+    /// Of so many weeks.
+    pub keep_weekly: u32,
+    /// Of so many months.
+    pub keep_monthly: u32,
+    /// Of so many years.
+    pub keep_yearly: u32,
+    /// Everything not older than this before the newest; 0 for none.
+    pub keep_within_seconds: u64,
+}
+
+/// The Velero Backups of a cluster at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownBackups {
+    /// UID of the cluster's `kube-system` namespace: only its own points are looked at.
+    pub cluster_uid: String,
+    /// The moment, RFC 3339. A point that was begun later may be of a Backup that came later.
+    pub at: String,
+    /// Their names, as [`crate::VELERO_BACKUP_LABEL`] holds them.
+    pub names: BTreeSet<String>,
 }
 
 impl RestoreTask {
@@ -235,6 +281,12 @@ mod tests {
             check: true,
             check_read_data_percent: 5,
             check_sample: 3,
+            retention: Some(Retention { cluster_uid: "c".into(), keep_daily: 7, ..Default::default() }),
+            velero_backups: Some(KnownBackups {
+                cluster_uid: "c".into(),
+                at: "2026-11-26T03:17:00Z".into(),
+                names: ["daily".to_owned()].into(),
+            }),
         };
         for task in
             [Task::Forget(Box::new(ForgetTask { reference })), Task::Maintain(Box::new(maintain.clone()))]

@@ -21,25 +21,31 @@ mod reference;
 mod result;
 
 pub use document::{
-    BackupTask, CONTRACT_VERSION, DocumentError, ForgetTask, JobDocument, MaintainTask, RestoreTask,
-    RunIdentity, SourceVolume, Task, VolumeMode,
+    BackupTask, CONTRACT_VERSION, DocumentError, ForgetTask, JobDocument, KnownBackups, MaintainTask,
+    RestoreTask, Retention, RunIdentity, SourceVolume, Task, VolumeMode,
 };
 pub use progress::{Progress, ProgressLine, Stage};
-pub use quantity::parse_bytes;
+pub use quantity::{parse_bytes, parse_span};
 pub use reason::Reason;
 pub use reference::{ReferenceError, RestorePointReference};
 pub use result::{
-    BackupSummary, CheckSummary, ForgetSummary, JobResult, MaintenanceSummary, Outcome, RESULT_BYTES_MAX,
-    RestoreSummary,
+    AbandonedSummary, BackupSummary, CheckSummary, ForgetSummary, JobResult, MaintenanceSummary, Outcome,
+    RESULT_BYTES_MAX, RestoreSummary,
 };
 
 /// Environment variable of the mover's container that holds the [`JobDocument`] as JSON.
 pub const DOCUMENT_ENV: &str = "LONGSHORE_JOB";
+/// Label of a snapshot record: the Velero Backup that the restore point was made for. Such a point goes by name only, or with its Backup.
+pub const VELERO_BACKUP_LABEL: &str = "velero.io/backup-name";
 /// Where the whole repository Secret is mounted, one file per key.
 pub const CREDENTIALS_DIR: &str = "/etc/longshore/credentials";
 /// Where a Filesystem volume is mounted in the mover's pod.
 pub const FILESYSTEM_PATH: &str = "/volume";
 /// Where a Block volume appears in the mover's pod.
 pub const BLOCK_PATH: &str = "/dev/longshore-volume";
+/// Where the volume of a repository that is on one is mounted in the mover's pod.
+pub const REPOSITORY_PATH: &str = "/repository";
+/// The repository's folder there. Not the root: a file system has things of its own in it.
+pub const REPOSITORY_FOLDER: &str = "/repository/longshore";
 /// Where the mover leaves its [`JobResult`].
 pub const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";

@@ -1,4 +1,4 @@
-//! Kubernetes quantities of bytes.
+//! Kubernetes quantities of bytes, and spans of time as users write them.
 
 /// Reads a quantity such as `10Gi`, `1500M`, `1e9` or `1.5Ti` as bytes, rounded up. `None` when it is no positive quantity.
 pub fn parse_bytes(text: &str) -> Option<i64> {
@@ -32,9 +32,37 @@ pub fn parse_bytes(text: &str) -> Option<i64> {
     (1.0..9.2e18).contains(&bytes).then_some(bytes as i64)
 }
 
+/// Reads a whole number with a unit, one of s, m, h, d, w and y (366 days), as seconds. `None` when it is none.
+pub fn parse_span(text: &str) -> Option<u64> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        'y' => 366 * 86_400,
+        _ => return None,
+    };
+    let count: u32 = text[..text.len() - unit.len_utf8()].parse().ok()?;
+    Some(u64::from(count) * seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_have_one_number_and_one_unit() {
+        for (text, seconds) in
+            [("0s", 0), ("90s", 90), ("36h", 129_600), ("14d", 1_209_600), ("1y", 31_622_400)]
+        {
+            assert_eq!(parse_span(text), Some(seconds), "{text}");
+        }
+        for text in ["", "d", "14", "-1d", "1.5d", "1d12h", "14 d", "4294967296d", "7ä"] {
+            assert_eq!(parse_span(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn quantities_are_read_as_kubernetes_reads_them() {

@@ -112,6 +112,9 @@ pub struct MaintenanceSummary {
     pub repository_bytes: u64,
     /// Restore points, afterwards.
     pub restore_points: u64,
+    /// Restore points that were forgotten by [`crate::Retention`].
+    #[serde(default)]
+    pub forgotten: u64,
     /// Bytes that prune gave back.
     #[serde(default)]
     pub bytes_freed: u64,
@@ -121,8 +124,26 @@ pub struct MaintenanceSummary {
     /// What the check found, if it was asked for.
     #[serde(default)]
     pub check: Option<CheckSummary>,
+    /// Restore points whose Velero Backup is not there any more, if it was known which there are.
+    #[serde(default)]
+    pub abandoned: Option<AbandonedSummary>,
     /// Time from the start of the mover to the end.
     pub duration_milliseconds: u64,
+}
+
+/// Restore points of this cluster whose Velero Backup is not there any more. They are told and never deleted for that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AbandonedSummary {
+    /// How many.
+    pub restore_points: u64,
+    /// Names of some of the Backups, at most [`AbandonedSummary::BACKUPS_MAX`].
+    pub backups: Vec<String>,
+}
+
+impl AbandonedSummary {
+    /// So many names fit into a result beside everything else.
+    pub const BACKUPS_MAX: usize = 5;
 }
 
 /// What a check found.

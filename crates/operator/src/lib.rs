@@ -29,6 +29,7 @@ pub mod program;
 pub mod reason;
 pub mod reference;
 pub mod repositories;
+pub mod repository_volume;
 pub mod runner;
 pub mod schedule;
 pub mod slots;

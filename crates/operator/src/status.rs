@@ -110,8 +110,8 @@ impl Limits {
             Reason::Operator(R::NameTaken | R::ObjectRefused | R::StorageClassOptionsInvalid) => {
                 SignedDuration::ZERO
             }
-            // Other movers end, sooner or later.
-            Reason::Operator(R::MoverWaitsForNode) => SignedDuration::MAX,
+            // Other movers, and maintenance, end sooner or later.
+            Reason::Operator(R::MoverWaitsForNode | R::RepositoryInMaintenance) => SignedDuration::MAX,
             Reason::Operator(_) => self.prepare,
         }
     }

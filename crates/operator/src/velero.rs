@@ -5,19 +5,20 @@
 //! there means something only for a run that has seen it before, which its condition [`REQUESTED`] remembers: a run made by hand may carry the
 //! label of a Backup that this cluster never had.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::Api;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use longshore_api::Phase;
+use kube::{Api, ResourceExt};
+use longshore_api::{Phase, VeleroBackup, velero_label_value};
+use longshore_job::{KnownBackups, VELERO_BACKUP_LABEL};
 
 use crate::cluster::chain;
 use crate::context::Context;
-use crate::names::RunKind;
+use crate::names::{DATA_UPLOAD_UID, RunKind};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::Queued;
 use crate::status::{Decision, RunStatus, set_condition};
@@ -67,7 +68,7 @@ impl Memory {
 /// Kind, plural and label of the Velero object that asks for runs of a kind, if any does.
 fn kind(run: RunKind) -> Option<(&'static str, &'static str, &'static str)> {
     match run {
-        RunKind::Backup => Some(("Backup", "backups", "velero.io/backup-name")),
+        RunKind::Backup => Some(("Backup", "backups", VELERO_BACKUP_LABEL)),
         RunKind::Restore => Some(("Restore", "restores", "velero.io/restore-name")),
         RunKind::DataDownload | RunKind::Forget | RunKind::Maintenance => None,
     }
@@ -91,7 +92,9 @@ pub async fn requester<K: Queued>(
     protected_namespace: &str,
     unfinished: bool,
 ) -> Requester {
-    if !unfinished || !matches!(run.place().0, Phase::New | Phase::InProgress) {
+    // A DataUpload looks after its owner itself, and tells its run.
+    let of_upload = run.labels().contains_key(DATA_UPLOAD_UID);
+    if of_upload || !unfinished || !matches!(run.place().0, Phase::New | Phase::InProgress) {
         return Requester::Unknown;
     }
     let Some((kind, plural, label)) = kind(K::KIND) else { return Requester::Unknown };
@@ -143,6 +146,33 @@ pub fn follow<S: RunStatus, T>(
     }
 }
 
+/// Names beyond this many bytes do not fit into a job's document; then nothing is said of points whose Backup vanished.
+const NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// The Backups that Velero has anywhere in the cluster. `None` when Velero is absent or may not be asked: then nobody may conclude anything.
+pub async fn known_backups(context: &Context, now: Timestamp) -> Option<KnownBackups> {
+    let found = Api::<VeleroBackup>::all(context.client.clone()).list_metadata(&ListParams::default()).await;
+    match found {
+        Ok(found) => {
+            let names = found.items.iter().map(|backup| velero_label_value(&backup.name_any())).collect();
+            known(&context.cluster_uid, now, names)
+        }
+        Err(error) => {
+            tracing::debug!(error = %chain(&error), "Velero's backups cannot be listed");
+            None
+        }
+    }
+}
+
+fn known(cluster_uid: &str, now: Timestamp, names: BTreeSet<String>) -> Option<KnownBackups> {
+    let bytes: usize = names.iter().map(|name| name.len() + ",\"\"".len()).sum();
+    if bytes > NAMES_BYTES_MAX {
+        tracing::warn!(count = names.len(), "too many Velero Backups to look for points that lost theirs");
+        return None;
+    }
+    Some(KnownBackups { cluster_uid: cluster_uid.to_owned(), at: now.to_string(), names })
+}
+
 #[cfg(test)]
 mod tests {
     use longshore_api::VolumeSnapshotBackupStatus;
@@ -177,6 +207,14 @@ mod tests {
         let stop = follow(&mut decision, Timestamp::UNIX_EPOCH, requester);
         assert!(stop.as_ref().is_none_or(|trouble| trouble.reason.as_str() == "VeleroGaveUp"));
         (stop.is_some(), decision.status)
+    }
+
+    #[test]
+    fn backups_that_do_not_fit_a_document_are_unknown_and_not_absent() {
+        let names = |count: usize| (0..count).map(|number| format!("daily-{number:057}")).collect();
+        let few = known("c", Timestamp::UNIX_EPOCH, names(900)).unwrap();
+        assert_eq!((few.names.len(), few.at.as_str()), (900, "1970-01-01T00:00:00Z"));
+        assert_eq!(known("c", Timestamp::UNIX_EPOCH, names(1_000)), None);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pos
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, Config, Resource, ResourceExt};
-use longshore_api::{Repository, VolumeSnapshot, VolumeSnapshotContent};
+use longshore_api::{
+    Repository, VolumeSnapshot, VolumeSnapshotContent, repository_for_location, repository_named,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -264,55 +266,19 @@ where
     }
 }
 
-/// The Repository that `name` names, or else the only one that lists `location`.
+/// The Repository of `namespace` that `name` names, or else the only one that lists `location`.
 ///
 /// # Errors
 /// `RepositoryNotConfigured` when there is none, or more than one.
-pub fn choose_repository(
-    all: Vec<Repository>,
+pub fn choose_repository<'a>(
+    all: &'a [Repository],
+    namespace: &str,
     name: Option<&str>,
     location: Option<&str>,
-) -> Result<Repository, ActionError> {
-    let mut fitting = all.into_iter().filter(|one| match name {
-        Some(name) => one.name_any() == name,
-        None => one.spec.backup_storage_locations.iter().any(|listed| Some(listed.as_str()) == location),
-    });
-    let wanted = || match name {
-        Some(name) => format!("is named {name}"),
-        None => format!("lists the storage location {}", location.unwrap_or("(none)")),
+) -> Result<&'a Repository, ActionError> {
+    let found = match name {
+        Some(name) => repository_named(all, namespace, name),
+        None => repository_for_location(all, namespace, location.unwrap_or_default()),
     };
-    match (fitting.next(), fitting.next()) {
-        (Some(one), None) => Ok(one),
-        (None, _) => {
-            Err(ActionError::refused(format!("RepositoryNotConfigured: no Repository {}", wanted())))
-        }
-        _ => Err(ActionError::refused(format!(
-            "RepositoryNotConfigured: more than one Repository {}",
-            wanted()
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_leads_to_just_one_repository_or_to_a_reason() {
-        let repository = |name: &str, location: &str| {
-            let mut repository = Repository::new(name, Default::default());
-            repository.spec.backup_storage_locations = vec![location.to_owned()];
-            repository
-        };
-        let all = || vec![repository("a", "one"), repository("b", "two"), repository("c", "two")];
-        let chosen = |name, location| choose_repository(all(), name, location).map(|found| found.name_any());
-        assert_eq!(chosen(None, Some("one")).unwrap(), "a");
-        assert_eq!(chosen(Some("c"), Some("one")).unwrap(), "c", "the name goes before the location");
-        for (name, location) in
-            [(None, Some("two")), (None, Some("three")), (None, None), (Some("x"), Some("one"))]
-        {
-            let error = chosen(name, location).unwrap_err().to_string();
-            assert!(error.starts_with("RepositoryNotConfigured"), "{error}");
-        }
-    }
+    found.map_err(|error| ActionError::refused(format!("RepositoryNotConfigured: {error}")))
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Velero's label with the name of a backup.
-pub const BACKUP_NAME: &str = "velero.io/backup-name";
+pub const BACKUP_NAME: &str = longshore_job::VELERO_BACKUP_LABEL;
 /// Velero's label with the name of a restore.
 pub const RESTORE_NAME: &str = "velero.io/restore-name";
 /// UID of the Velero Backup that an object of ours was made for. What lacks it is not ours.
@@ -182,17 +182,6 @@ pub fn is_marked(metadata: &ObjectMeta) -> bool {
     label(metadata, MOVER) == Some("true") || annotation(metadata, MOVER) == Some("true")
 }
 
-/// A name as Velero puts it into a label: long ones end in a piece of their hash.
-pub fn label_value(name: &str) -> String {
-    const BYTES_MAX: usize = 63;
-    const HASH_BYTES: usize = 6;
-    if name.len() <= BYTES_MAX {
-        return name.to_owned();
-    }
-    let kept: String = name.chars().filter(char::is_ascii).take(BYTES_MAX - HASH_BYTES).collect();
-    format!("{kept}{}", &hash(&[name])[..HASH_BYTES])
-}
-
 fn hash(parts: &[&str]) -> String {
     hex::encode(Sha256::digest(parts.join("\n").as_bytes()))
 }
@@ -230,15 +219,6 @@ pub struct Identifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_are_cut_as_velero_cuts_them() {
-        assert_eq!(label_value("short"), "short");
-        let long = "a".repeat(70);
-        let cut = label_value(&long);
-        assert_eq!(cut.len(), 63);
-        assert!(cut.starts_with(&"a".repeat(57)) && cut.ends_with(&hash(&[&long])[..6]));
-    }
 
     #[test]
     fn names_depend_on_every_part() {

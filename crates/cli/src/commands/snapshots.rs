@@ -64,6 +64,7 @@ pub fn run(global: &GlobalArguments, verb: &SnapshotsArguments) -> Result<u8, Fa
         .iter()
         .map(SnapshotView::from)
         .filter(|view| verb.source.as_ref().is_none_or(|text| view.source.contains(text.as_str())))
+        .filter(|view| verb.labels.iter().all(|wanted| view.has_label(wanted)))
         .collect();
     let damaged = damaged.into_iter().map(|damaged| Damaged {
         id: damaged.key.run.to_string(),
@@ -93,9 +94,7 @@ pub fn run(global: &GlobalArguments, verb: &SnapshotsArguments) -> Result<u8, Fa
 
 fn row(view: &SnapshotView) -> Vec<String> {
     let class = view.kubernetes.as_ref().and_then(|volume| volume.storage_class.clone()).unwrap_or_default();
-    let volume_labels = view.kubernetes.iter().flat_map(|volume| &volume.pvc_labels);
-    let labels: Vec<String> =
-        view.labels.iter().chain(volume_labels).map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<String> = view.all_labels().map(|(key, value)| format!("{key}={value}")).collect();
     let kind = if view.incomplete { format!("{} (incomplete)", view.kind) } else { view.kind.to_owned() };
     vec![
         view.id.clone(),
@@ -113,6 +112,15 @@ impl SnapshotView {
     /// The snapshot's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Its own labels, and those of its PVC.
+    fn all_labels(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.labels.iter().chain(self.kubernetes.iter().flat_map(|volume| &volume.pvc_labels))
+    }
+
+    fn has_label(&self, (key, value): &(String, String)) -> bool {
+        self.all_labels().any(|(own_key, own_value)| own_key == key && own_value == value)
     }
 
     /// The time that the list shows.

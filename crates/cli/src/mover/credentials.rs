@@ -8,6 +8,7 @@ use longshore_repo::Credential;
 use longshore_repo::store::StoreSettings;
 
 use super::Failed;
+use crate::arguments::MoverArguments;
 use crate::settings::{Access, normal_location, store_variables, trim_line_break};
 
 /// Largest value of a Secret; Kubernetes allows 1 MiB for all of one.
@@ -35,14 +36,26 @@ pub(super) fn note_ignored_keys(folder: &Path) {
     }
 }
 
-/// Reads the Secret's files and finds out what the address needs. Values never leave this function but for the store.
-pub(super) fn access(folder: &Path) -> Result<Access, Failed> {
+/// Reads the Secret's files and finds out what the address needs. Values never leave this function but for the store. A repository on a volume
+/// needs the password only.
+pub(super) fn access(arguments: &MoverArguments) -> Result<Access, Failed> {
+    let folder = arguments.credentials.as_path();
     let secret = Files { folder };
-    let location = secret.required("RESTIC_REPOSITORY")?;
-    let location = String::from_utf8(location)
-        .map_err(|_| Failed::new(Reason::RepositoryAddressInvalid, "RESTIC_REPOSITORY is no text"))?;
+    let location = match &arguments.repository {
+        Some(place) => {
+            if folder.join("RESTIC_REPOSITORY").exists() {
+                tracing::info!("the Secret's address is ignored: the repository is on a volume");
+            }
+            place.to_str().map(str::to_owned)
+        }
+        None => {
+            String::from_utf8(secret.required("RESTIC_REPOSITORY")?).ok().map(|text| normal_location(&text))
+        }
+    };
+    let location = location.ok_or_else(|| {
+        Failed::new(Reason::RepositoryAddressInvalid, "the repository's address is no text")
+    })?;
     let password = secret.required("RESTIC_PASSWORD")?;
-    let location = normal_location(&location);
     let variables = variables(&secret)?;
     require_keys(&location, &variables)?;
     // A Secret that is changed shows in the files of a pod that runs.
@@ -164,8 +177,31 @@ mod tests {
         for (name, value) in files {
             std::fs::write(folder.path().join(name), value).unwrap();
         }
-        let failed = access(folder.path()).err().unwrap();
+        let failed = access(&arguments(folder.path())).err().unwrap();
         (failed.reason, failed.message)
+    }
+
+    fn arguments(folder: &Path) -> MoverArguments {
+        MoverArguments {
+            credentials: folder.to_owned(),
+            repository: None,
+            filesystem: "/nowhere".into(),
+            block: "/nowhere".into(),
+            result: "/nowhere".into(),
+            skip_privileged_xattrs: false,
+        }
+    }
+
+    #[test]
+    fn a_volume_needs_the_password_only_and_goes_before_an_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let on_volume =
+            MoverArguments { repository: Some("/repository/longshore".into()), ..arguments(folder.path()) };
+        assert!(access(&on_volume).err().unwrap().message.contains("RESTIC_PASSWORD"));
+        std::fs::write(folder.path().join("RESTIC_PASSWORD"), "p").unwrap();
+        assert_eq!(access(&on_volume).ok().unwrap().location(), "/repository/longshore");
+        std::fs::write(folder.path().join("RESTIC_REPOSITORY"), "s3:http://minio/bucket").unwrap();
+        assert_eq!(access(&on_volume).ok().unwrap().location(), "/repository/longshore");
     }
 
     /// A rotated Secret: the store asks again, and gets what the files hold now.

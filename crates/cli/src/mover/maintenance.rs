@@ -13,7 +13,7 @@ use longshore_repo::{
 };
 
 use super::tasks::{failed, milliseconds, source};
-use super::{Failed, credentials};
+use super::{Failed, abandoned, credentials, retention};
 use crate::arguments::{KEEP_HIDDEN, MoverArguments};
 use crate::commands::{remove_hidden, show_prune};
 use crate::progress::show_check;
@@ -32,7 +32,7 @@ pub(super) fn forget(
         Ok(run) if reference.names_one_run() => run,
         _ => return Err(Failed::new(Reason::InvalidJob, format!("{reference} does not name one run"))),
     };
-    let repository = credentials::access(&arguments.credentials)?.open().map_err(failed)?;
+    let repository = credentials::access(arguments)?.open().map_err(failed)?;
     let identity = source(&reference.cluster_uid, &reference.namespace, &reference.pvc_name);
     let why = format!("request {}/{}", document.run.namespace, document.run.name);
     let there = forget_run(&repository, repository.source_id(&identity), run, &why)?;
@@ -69,15 +69,23 @@ fn forget_run(repository: &Repository, source: SourceId, run: RunId, why: &str) 
     }
 }
 
-/// Prunes, then checks. A prune that damage forbids does not keep the check from saying what is damaged.
+/// Forgets by retention, prunes, then checks. A prune that damage forbids does not keep the check from saying what is damaged.
 pub(super) fn maintain(
     arguments: &MoverArguments,
+    document: &JobDocument,
     task: &MaintainTask,
     control: &Control,
     started: Instant,
 ) -> Result<Outcome, Failed> {
-    let access = credentials::access(&arguments.credentials)?;
+    let access = credentials::access(arguments)?;
     let repository = access.open().map_err(failed)?;
+    let forgotten = match &task.retention {
+        Some(rules) => {
+            let why = format!("retention of Repository {}/{}", document.run.namespace, document.run.name);
+            retention::forget(&repository, rules, control, &why)?
+        }
+        None => 0,
+    };
     let pruned = match task.prune {
         true => prune(&access, &repository, task, control),
         false => Ok(PruneReport::default()),
@@ -100,18 +108,19 @@ pub(super) fn maintain(
         ),
         None => failure,
     })?;
-    let restore_points = match &checked {
-        Some(report) => report.snapshots,
-        None => repository.snapshots().map_err(MoverError::from)?.len() as u64,
-    };
+    let snapshots = repository.snapshots().map_err(MoverError::from)?;
+    let known = task.velero_backups.as_ref();
+    let abandoned = known.map(|known| abandoned::summary(&snapshots, known)).transpose()?;
     let all = repository.stats(Vec::new(), &mut |_| {}).map_err(MoverError::from)?.all;
     Ok(Outcome::Maintained(MaintenanceSummary {
         repository_id: repository.id().to_string(),
         repository_bytes: all.bytes,
-        restore_points,
+        restore_points: snapshots.len() as u64,
+        forgotten,
         bytes_freed: pruned.deleted_bytes.saturating_sub(pruned.copied_bytes),
         waiting_sessions: pruned.waiting_sessions as u64,
         check: summary,
+        abandoned,
         duration_milliseconds: milliseconds(started),
     }))
 }

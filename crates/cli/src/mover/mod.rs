@@ -3,8 +3,10 @@
 //! A job document in the environment and a Secret mounted as files come in; progress on stdout, a result in the termination message
 //! and an exit code go out. The credentials are tried before a byte of the volume is read.
 
+mod abandoned;
 mod credentials;
 mod maintenance;
+mod retention;
 mod tasks;
 
 use std::path::Path;
@@ -92,6 +94,6 @@ fn job(arguments: &MoverArguments, control: &Control) -> Result<Outcome, Failed>
         Task::Backup(task) => tasks::backup(arguments, &document, task, control, started),
         Task::Restore(task) => tasks::restore(arguments, &document, task, control, started),
         Task::Forget(task) => maintenance::forget(arguments, &document, task, started),
-        Task::Maintain(task) => maintenance::maintain(arguments, task, control, started),
+        Task::Maintain(task) => maintenance::maintain(arguments, &document, task, control, started),
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn backup(
     let run: RunId = document.run.uid.parse().map_err(|error| {
         Failed::new(Reason::InvalidJob, format!("the run's UID is no UUID: {}", chain(&error)))
     })?;
-    let repository = credentials::access(&arguments.credentials)?.open_or_init().map_err(failed)?;
+    let repository = credentials::access(arguments)?.open_or_init().map_err(failed)?;
     let volume = &task.source;
     let request = BackupRequest {
         path: match volume.volume_mode {
@@ -39,7 +39,7 @@ pub(super) fn backup(
         source: source(&volume.cluster_uid, &volume.namespace, &volume.pvc_name),
         kubernetes: Some(kubernetes(document, volume)),
         data_at: volume.snapshot_time.parse().ok(),
-        labels: std::collections::BTreeMap::new(),
+        labels: task.labels.clone(),
         allow_incomplete: false,
         force: false,
         one_file_system: true,
@@ -76,7 +76,7 @@ pub(super) fn restore(
         );
         return Err(Failed::new(Reason::NamespaceNotAllowed, message));
     }
-    let repository = credentials::access(&arguments.credentials)?.open().map_err(failed)?;
+    let repository = credentials::access(arguments)?.open().map_err(failed)?;
     let snapshot = find(&repository, reference)?;
     let path = match (reference.volume_mode, &snapshot.record.content) {
         (VolumeMode::Filesystem, Content::Tree { .. }) => &arguments.filesystem,

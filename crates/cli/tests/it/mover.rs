@@ -115,7 +115,7 @@ pub fn backup(mode: VolumeMode) -> Task {
         snapshot_handle: "handle".into(),
         snapshot_time: "2026-11-22T01:02:03Z".into(),
     };
-    Task::Backup(Box::new(BackupTask { source }))
+    Task::Backup(Box::new(BackupTask { source, labels: Default::default() }))
 }
 
 fn restore(mode: VolumeMode, run: &str, allowed: &[&str]) -> Task {

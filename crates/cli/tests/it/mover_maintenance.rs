@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use longshore_job::{
-    CheckSummary, ForgetSummary, ForgetTask, MaintainTask, MaintenanceSummary, Outcome, Reason, Task,
-    VolumeMode,
+    CheckSummary, ForgetSummary, ForgetTask, KnownBackups, MaintainTask, MaintenanceSummary, Outcome, Reason,
+    Retention, Task, VolumeMode,
 };
 
 use crate::failures::walk;
@@ -13,6 +13,8 @@ use crate::mover::{Pod, RUN, backup};
 use crate::sandbox::{image, noise};
 
 const OTHER_RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c12";
+const THIRD_RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c13";
+const FOURTH_RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c14";
 
 fn forget_of(cluster: &str, run: &str) -> Task {
     let reference = format!("longshore://{cluster}/shop/data/{run}?mode=Block").parse().unwrap();
@@ -23,14 +25,20 @@ fn forget(run: &str) -> Task {
     forget_of("c0ffee", run)
 }
 
-fn maintain(read_percent: u32) -> Task {
-    Task::Maintain(Box::new(MaintainTask {
+fn maintenance(read_percent: u32) -> MaintainTask {
+    MaintainTask {
         prune: true,
         max_unused_percent: Some(0),
         check: true,
         check_read_data_percent: read_percent,
         check_sample: 0,
-    }))
+        retention: None,
+        velero_backups: None,
+    }
+}
+
+fn maintain(read_percent: u32) -> Task {
+    Task::Maintain(Box::new(maintenance(read_percent)))
 }
 
 /// A pod of the maintenance's kind: without a volume.
@@ -63,10 +71,22 @@ impl Maintainer {
     }
 
     fn maintains(&self, read_percent: u32) -> MaintenanceSummary {
-        match self.pod.run(&self.nowhere(), maintain(read_percent), "repository", "velero") {
+        self.maintains_by(maintenance(read_percent))
+    }
+
+    fn maintains_by(&self, task: MaintainTask) -> MaintenanceSummary {
+        match self.pod.run(&self.nowhere(), Task::Maintain(Box::new(task)), "repository", "velero") {
             (0, Outcome::Maintained(summary)) => summary,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A point of `shop/data` that says of itself what the labels say.
+    fn add_point(&self, run: &str, labels: &[(&str, &str)]) {
+        let Task::Backup(mut task) = backup(VolumeMode::Block) else { panic!("no backup") };
+        task.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let outcome = self.pod.run(&self.pod.sandbox.path("volume"), Task::Backup(task), run, "shop");
+        assert!(matches!(outcome, (0, Outcome::BackedUp(_))), "{outcome:?}");
     }
 
     fn fails(&self, task: Task) -> Reason {
@@ -177,6 +197,61 @@ fn maintenance_gives_the_space_of_forgotten_points_back_and_tells_what_is_left()
     image(&target, 6 << 20, &[]);
     maintainer.pod.restore(&target, VolumeMode::Block, OTHER_RUN);
     assert_eq!(fs::read(&target).unwrap(), noise(2, 6 << 20));
+}
+
+#[test]
+fn points_whose_velero_backup_vanished_are_told_and_stay() {
+    let maintainer = Maintainer::with_two_points();
+    let label = longshore_job::VELERO_BACKUP_LABEL;
+    maintainer.add_point(THIRD_RUN, &[(label, "monday")]);
+    maintainer.add_point(FOURTH_RUN, &[(label, "tuesday")]);
+    let listed =
+        maintainer.pod.sandbox.ok(&["-o", "json", "snapshots", "--label", &format!("{label}=monday")]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(
+        (listed["snapshots"].as_array().unwrap().len(), &listed["snapshots"][0]["id"]),
+        (1, &THIRD_RUN.into())
+    );
+    let known = |cluster: &str, at: &str, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let known = KnownBackups { cluster_uid: cluster.into(), at: at.into(), names };
+        let task = MaintainTask { velero_backups: Some(known), ..maintenance(0) };
+        let found = maintainer.maintains_by(task).abandoned.unwrap();
+        (found.restore_points, found.backups.join(","))
+    };
+    let later = "2100-01-01T00:00:00Z";
+    assert_eq!(known("c0ffee", later, &["tuesday", "friday"]), (1, "monday".to_owned()));
+    assert_eq!(known("c0ffee", later, &[]), (2, "monday,tuesday".to_owned()));
+    assert_eq!(known("c0ffee", later, &["monday", "tuesday"]).0, 0);
+    assert_eq!(known("another-cluster", later, &[]).0, 0, "its backups are not known here");
+    assert_eq!(known("c0ffee", "2020-01-01T00:00:00Z", &[]).0, 0, "the list is older than the points");
+    assert_eq!(maintainer.maintains(0).abandoned, None);
+    assert_eq!(maintainer.runs().len(), 4, "nothing is deleted for that");
+}
+
+#[test]
+fn retention_forgets_only_what_it_may() {
+    let maintainer = Maintainer::with_two_points();
+    maintainer.add_point(THIRD_RUN, &[(longshore_job::VELERO_BACKUP_LABEL, "monday")]);
+    maintainer.add_point(FOURTH_RUN, &[]);
+    let forgets = |retention: Retention| {
+        let task = MaintainTask { retention: Some(retention), ..maintenance(0) };
+        let summary = maintainer.maintains_by(task);
+        assert_eq!(summary.restore_points as usize, maintainer.runs().len());
+        summary.forgotten
+    };
+    let keep = |last: u32| Retention { cluster_uid: "c0ffee".into(), keep_last: last, ..Default::default() };
+    assert_eq!(forgets(Retention { cluster_uid: "another-cluster".into(), ..keep(1) }), 0);
+    assert_eq!(forgets(Retention { not_before: "2100-01-01T00:00:00Z".into(), ..keep(1) }), 0, "not adopted");
+    assert_eq!(forgets(Retention { keep_within_seconds: 3_600, ..keep(0) }), 0);
+    assert_eq!(forgets(keep(2)), 1, "the point of a Velero Backup takes no place");
+    assert_eq!(maintainer.runs(), [OTHER_RUN, THIRD_RUN, FOURTH_RUN]);
+    assert_eq!(forgets(keep(1)), 1);
+    assert_eq!(maintainer.runs(), [THIRD_RUN, FOURTH_RUN]);
+    assert_eq!(forgets(keep(1)), 0);
+    let nothing = MaintainTask { retention: Some(keep(0)), ..maintenance(0) };
+    assert_eq!(maintainer.fails(Task::Maintain(Box::new(nothing))), Reason::InvalidJob);
+    assert_eq!(maintainer.runs().len(), 2);
 }
 
 #[test]

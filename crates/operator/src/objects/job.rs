@@ -12,14 +12,16 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use longshore_job::{
-    BLOCK_PATH, CREDENTIALS_DIR, DOCUMENT_ENV, FILESYSTEM_PATH, JobDocument, Reason,
-    TERMINATION_MESSAGE_PATH, Task, VolumeMode,
+    BLOCK_PATH, CREDENTIALS_DIR, DOCUMENT_ENV, FILESYSTEM_PATH, JobDocument, REPOSITORY_FOLDER,
+    REPOSITORY_PATH, Reason, TERMINATION_MESSAGE_PATH, Task, VolumeMode,
 };
 
 use crate::names::{LANE, Role, RunId};
 
 /// Name of the only container of a mover's pod.
 pub const CONTAINER: &str = "mover";
+/// Name of the volume with the repository.
+const REPOSITORY: &str = "repository";
 /// Environment variable of `longshore` for how much it logs.
 const LOG_LEVEL_ENV: &str = "LONGSHORE_LOG";
 /// Attempts after the first: a kill, an eviction or a store that is down is not the end.
@@ -59,8 +61,18 @@ pub struct MoverPod<'a> {
     pub volume: Option<(&'a str, VolumeMode)>,
     /// Secret with the repository's address and credentials.
     pub secret: &'a str,
+    /// PVC with the repository, if it is on a volume.
+    pub repository: Option<&'a str>,
     /// Lane, if movers per node are limited.
     pub lane: Option<u32>,
+}
+
+impl MoverPod<'_> {
+    /// Whether it mounts a volume, whose files may belong to anybody: then it is root, and never changes their owner. All movers of a repository on a
+    /// volume are root, since its files are private to who made them.
+    fn is_root(&self) -> bool {
+        self.volume.is_some() || self.repository.is_some()
+    }
 }
 
 /// The Job that runs one mover.
@@ -140,7 +152,7 @@ fn pod_spec(
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         security_context: Some(PodSecurityContext {
             // Never with a volume: it would change the owner of every file there. Without one it opens the Secret's files.
-            fs_group: pod.volume.is_none().then_some(NOBODY),
+            fs_group: (!pod.is_root()).then_some(NOBODY),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 localhost_profile: None,
@@ -200,7 +212,30 @@ fn volumes(pod: MoverPod<'_>) -> Vec<Volume> {
             ..Volume::default()
         },
     ];
-    volume.into_iter().chain(others).collect()
+    let repository = pod.repository.map(|claim| Volume {
+        name: REPOSITORY.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    });
+    volume.into_iter().chain(repository).chain(others).collect()
+}
+
+fn command(pod: MoverPod<'_>) -> Vec<String> {
+    let on_volume: &[&str] =
+        if pod.repository.is_some() { &["--repository", REPOSITORY_FOLDER] } else { &[] };
+    ["longshore", "mover"].iter().chain(on_volume).map(|word| (*word).to_owned()).collect()
+}
+
+/// Whether a mover's Job mounts this PVC as its repository.
+pub fn mounts_repository(job: &Job, claim: &str) -> bool {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    pod.and_then(|pod| pod.volumes.as_ref()).into_iter().flatten().any(|volume| {
+        let source = volume.persistent_volume_claim.as_ref();
+        volume.name == REPOSITORY && source.is_some_and(|source| source.claim_name == claim)
+    })
 }
 
 fn container(
@@ -216,9 +251,12 @@ fn container(
         ..VolumeMount::default()
     };
     let mut mounts = vec![mount("credentials", CREDENTIALS_DIR, true), mount("temporary", "/tmp", false)];
+    if pod.repository.is_some() {
+        // A reader needs no more: it goes without announcing itself, which the operator makes up for by keeping maintenance away.
+        mounts.push(mount(REPOSITORY, REPOSITORY_PATH, matches!(document.task, Task::Restore(_))));
+    }
     let mut devices = None;
-    let volume_mode = pod.volume.map(|(_, mode)| mode);
-    match volume_mode {
+    match pod.volume.map(|(_, mode)| mode) {
         Some(VolumeMode::Filesystem) => mounts.push(mount("volume", FILESYSTEM_PATH, reads_only)),
         Some(VolumeMode::Block) => {
             devices =
@@ -231,7 +269,7 @@ fn container(
         name: CONTAINER.to_owned(),
         image: Some(options.image.clone()),
         image_pull_policy: Some(options.image_pull_policy.clone()),
-        command: Some(vec!["longshore".to_owned(), "mover".to_owned()]),
+        command: Some(command(pod)),
         env: Some(vec![
             EnvVar {
                 name: DOCUMENT_ENV.to_owned(),
@@ -254,22 +292,26 @@ fn container(
             limits: Some([("memory".to_owned(), memory)].into()),
             claims: None,
         }),
-        security_context: Some(SecurityContext {
-            run_as_user: Some(if volume_mode.is_some() { 0 } else { NOBODY }),
-            run_as_group: volume_mode.is_none().then_some(NOBODY),
-            run_as_non_root: Some(volume_mode.is_none()),
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: capabilities(volume_mode, reads_only),
-            }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(security_context(pod, reads_only)),
         termination_message_path: Some(TERMINATION_MESSAGE_PATH.to_owned()),
         termination_message_policy: Some("File".to_owned()),
         ..Container::default()
     })
+}
+
+fn security_context(pod: MoverPod<'_>, reads_only: bool) -> SecurityContext {
+    SecurityContext {
+        run_as_user: Some(if pod.is_root() { 0 } else { NOBODY }),
+        run_as_group: (!pod.is_root()).then_some(NOBODY),
+        run_as_non_root: Some(!pod.is_root()),
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: capabilities(pod.volume.map(|(_, mode)| mode), reads_only),
+        }),
+        ..SecurityContext::default()
+    }
 }
 
 /// The least that reads, or restores, every file whoever owns it; all within Pod Security level `baseline`.

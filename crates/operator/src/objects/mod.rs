@@ -3,7 +3,7 @@
 mod job;
 mod storage;
 
-pub use job::{CONTAINER, MoverOptions, MoverPod, mover_job};
+pub use job::{CONTAINER, MoverOptions, MoverPod, mounts_repository, mover_job};
 pub use storage::{ClaimRequest, SnapshotHandle, claim, content, snapshot_of_claim, snapshot_of_content};
 
 #[cfg(test)]

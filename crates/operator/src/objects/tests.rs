@@ -40,6 +40,7 @@ fn backup(volume_mode: VolumeMode) -> JobDocument {
             snapshot_handle: "handle".into(),
             snapshot_time: String::new(),
         },
+        labels: Default::default(),
     })))
 }
 
@@ -61,6 +62,7 @@ fn pod(volume_mode: VolumeMode) -> MoverPod<'static> {
         namespace: "vault",
         volume: Some(("longshore-6f9619ff8b86", volume_mode)),
         secret: "credentials",
+        repository: None,
         lane: None,
     }
 }
@@ -142,6 +144,36 @@ fn a_pod_without_a_volume_is_nobodys_and_fits_pod_security_restricted() {
     assert_eq!(context.allow_privilege_escalation, Some(false));
     let capabilities = context.capabilities.unwrap();
     assert_eq!((capabilities.drop.unwrap(), capabilities.add), (vec!["ALL".to_owned()], None));
+}
+
+#[test]
+fn a_repository_on_a_volume_is_mounted_by_every_mover_and_read_only_by_restores() {
+    let reference = || "longshore://c/shop/data/run?mode=Filesystem".parse().unwrap();
+    let restore = RestoreTask { reference: reference(), allowed_source_namespaces: Vec::new() };
+    let forget = document(Task::Forget(Box::new(ForgetTask { reference: reference() })));
+    let maintain: Task = serde_json::from_str(r#"{"maintain":{"prune":true,"check":true}}"#).unwrap();
+    let volume = pod(VolumeMode::Filesystem).volume;
+    for (volume, document, read_only) in [
+        (volume, backup(VolumeMode::Filesystem), None),
+        (volume, document(Task::Restore(Box::new(restore))), Some(true)),
+        (None, forget, None),
+        (None, document(maintain), None),
+    ] {
+        let pod = MoverPod { volume, repository: Some("export"), ..pod(VolumeMode::Filesystem) };
+        let job = mover_job(&run(), &options(), pod, &document).unwrap();
+        assert!(mounts_repository(&job, "export") && !mounts_repository(&job, "longshore-6f9619ff8b86"));
+        let spec = job.spec.unwrap().template.spec.unwrap();
+        // One owner for all files, which nothing changes.
+        assert_eq!(spec.security_context.unwrap().fs_group, None);
+        let container = spec.containers.into_iter().next().unwrap();
+        assert_eq!(container.security_context.unwrap().run_as_user, Some(0));
+        assert_eq!(container.command.unwrap()[2..], ["--repository", "/repository/longshore"]);
+        let mounts = container.volume_mounts.unwrap();
+        let mount = mounts.iter().find(|mount| mount.name == "repository").unwrap();
+        assert_eq!((mount.mount_path.as_str(), mount.read_only), ("/repository", read_only));
+    }
+    let job = mover_job(&run(), &options(), pod(VolumeMode::Filesystem), &backup(VolumeMode::Filesystem));
+    assert!(!mounts_repository(&job.unwrap(), "export"));
 }
 
 #[test]

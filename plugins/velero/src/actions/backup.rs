@@ -8,14 +8,14 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
-use longshore_api::{LocalReference, VolumeSnapshotBackup, VolumeSnapshotContent};
+use longshore_api::{LocalReference, VolumeSnapshotBackup, VolumeSnapshotContent, velero_label_value};
 use serde_json::Value;
 
 use super::{BackupOutcome, Progress, RUNS, run_of, snapshot};
 use crate::cluster::{ActionError, Cluster, Connection, choose_repository, create, delete, get};
 use crate::item::{
     BACKUP_NAME, BACKUP_UID, Backup, Identifier, MOVED_BY, REPOSITORY, SNAPSHOT, annotate, annotation,
-    derived_name, label, label_value, parse,
+    derived_name, label, parse,
 };
 use crate::policy::action_for;
 use crate::selection::{Choice, choose, may_be_ours};
@@ -87,7 +87,8 @@ async fn decide(
 
 async fn repository(cluster: &Connection, backup: &Backup) -> Result<longshore_api::Repository, ActionError> {
     let all = cluster.repositories(backup.namespace()).await?;
-    choose_repository(all, annotation(&backup.metadata, REPOSITORY), backup.spec.storage_location.as_deref())
+    let name = annotation(&backup.metadata, REPOSITORY);
+    choose_repository(&all, backup.namespace(), name, backup.spec.storage_location.as_deref()).cloned()
 }
 
 /// A PV: marked in the archive if its PVC is ours, so that a restore does not bring back a volume that names the old storage and binds to the
@@ -139,9 +140,9 @@ fn run(
     );
     run.metadata.namespace = source.namespace.clone();
     let labels = [
-        (BACKUP_NAME, label_value(backup.name())),
+        (BACKUP_NAME, velero_label_value(backup.name())),
         (BACKUP_UID, backup.uid().to_owned()),
-        ("datamover.io/vsb-volumesnapshotcontent", label_value(&name)),
+        ("datamover.io/vsb-volumesnapshotcontent", velero_label_value(&name)),
     ];
     run.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value)).into());
     let mut annotations = vec![(SNAPSHOT.to_owned(), source.name.clone().unwrap_or_default())];

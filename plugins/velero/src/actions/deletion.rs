@@ -3,14 +3,15 @@
 
 use kube::ResourceExt;
 use longshore_api::{
-    DeletedBackup, ForgetLocation, ForgetRequest, LocalReference, VolumeSnapshotBackup, VolumeSnapshotRestore,
+    DeletedBackup, ForgetLocation, ForgetRequest, LocalReference, VolumeSnapshotBackup,
+    VolumeSnapshotRestore, velero_label_value,
 };
 use serde::Deserialize;
 
 use crate::cluster::{ActionError, Cluster, Connection, choose_repository, create, delete, get, list};
 use crate::item::{
     BACKUP_NAME, BACKUP_UID, Backup, DATA_UPLOAD_UID, REPOSITORY, SNAPSHOT, annotation, derived_name, label,
-    label_value, parse,
+    parse,
 };
 use crate::selection::NAME;
 
@@ -56,14 +57,14 @@ struct DataUploadStatus {
 fn of_data_upload(upload: DataUpload, backup: &Backup, mover: &str) -> Option<(String, Option<String>)> {
     // A backup that took Velero's own namespace along carries the uploads of others.
     let ours = upload.spec.datamover.as_deref() == Some(mover)
-        && label(&upload.metadata, BACKUP_NAME) == Some(label_value(backup.name()).as_str());
+        && label(&upload.metadata, BACKUP_NAME) == Some(velero_label_value(backup.name()).as_str());
     let reference = upload.status.snapshot_id.filter(|reference| ours && reference.starts_with(SCHEME))?;
     Some((reference, upload.spec.location.or_else(|| backup.spec.storage_location.clone())))
 }
 
 /// Reference of a run that is of this backup. Pure.
 fn of_run(run: &VolumeSnapshotBackup, backup: &Backup) -> Option<String> {
-    if label(&run.metadata, BACKUP_NAME) != Some(label_value(backup.name()).as_str())
+    if label(&run.metadata, BACKUP_NAME) != Some(velero_label_value(backup.name()).as_str())
         || label(&run.metadata, DATA_UPLOAD_UID).is_some()
     {
         return None;
@@ -104,7 +105,7 @@ pub async fn delete_run(cluster: &Cluster, item: &[u8], backup: &[u8]) -> Result
         request(&cluster, &backup, reference, location).await?;
     }
     let Some(backup_uid) = label(&run.metadata, BACKUP_UID) else { return Ok(()) };
-    if label(&run.metadata, BACKUP_NAME) != Some(label_value(backup.name()).as_str()) {
+    if label(&run.metadata, BACKUP_NAME) != Some(velero_label_value(backup.name()).as_str()) {
         return Ok(());
     }
     let namespace = run.namespace().unwrap_or_default();
@@ -137,7 +138,7 @@ async fn location(
     }
     let location = backup.spec.storage_location.clone();
     let all = cluster.repositories(backup.namespace()).await?;
-    let configured = choose_repository(all, None, location.as_deref()).is_ok();
+    let configured = choose_repository(&all, backup.namespace(), None, location.as_deref()).is_ok();
     Ok(match run.spec.restic_secret_ref.clone() {
         Some(secret) if !configured && label(&run.metadata, BACKUP_UID).is_none() => {
             ForgetLocation { secret_ref: Some(secret), ..Default::default() }
@@ -155,8 +156,11 @@ async fn request(
     let mut request = ForgetRequest::new(&derived_name("forget", &[&reference]), Default::default());
     request.metadata.namespace = Some(backup.namespace().to_owned());
     request.metadata.labels = Some(
-        [(REQUEST.to_owned(), "true".to_owned()), (BACKUP_NAME.to_owned(), label_value(backup.name()))]
-            .into(),
+        [
+            (REQUEST.to_owned(), "true".to_owned()),
+            (BACKUP_NAME.to_owned(), velero_label_value(backup.name())),
+        ]
+        .into(),
     );
     request.spec.reference = Some(reference);
     request.spec.location = Some(location);

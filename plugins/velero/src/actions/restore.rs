@@ -3,13 +3,14 @@
 use kube::ResourceExt;
 use longshore_api::{
     BackupReference, LocalReference, Phase, TargetPVC, VolumeSnapshotBackup, VolumeSnapshotRestore,
+    velero_label_value,
 };
 
 use super::{Progress, RestoreOutcome, run_of};
 use crate::cluster::{ActionError, Cluster, choose_repository, create, delete, get};
 use crate::item::{
     BACKUP_NAME, BACKUP_UID, MOVED_BY, REPOSITORY, RESTORE_NAME, RESTORE_UID, Restore, annotation,
-    derived_name, label, label_value, parse,
+    derived_name, label, parse,
 };
 
 /// PVC and PV whose volume Longshore moved in this backup: the operator makes the PVC, and with it a new volume.
@@ -57,24 +58,22 @@ pub async fn restore_run(
     }
     let skip = RestoreOutcome { skip: true, operation: None };
     let backup_name = restore.spec.backup_name.clone().unwrap_or_default();
-    if label(&run.metadata, BACKUP_NAME) != Some(label_value(&backup_name).as_str())
+    if label(&run.metadata, BACKUP_NAME) != Some(velero_label_value(&backup_name).as_str())
         || restore.spec.restore_pvs == Some(false)
     {
         return Ok(skip);
     }
     let mut wanted = plan(&run, &restore)?;
     let cluster = cluster.connect().await?;
-    let repository = match annotation(&restore.metadata, REPOSITORY)
-        .or_else(|| annotation(&run.metadata, REPOSITORY))
-    {
-        Some(name) => choose_repository(cluster.repositories(restore.namespace()).await?, Some(name), None)?,
-        None => {
-            let backup = cluster.backup(restore.namespace(), &backup_name).await?;
-            let all = cluster.repositories(restore.namespace()).await?;
-            choose_repository(all, None, backup.spec.storage_location.as_deref())?
-        }
+    let place = restore.namespace();
+    let name = annotation(&restore.metadata, REPOSITORY).or_else(|| annotation(&run.metadata, REPOSITORY));
+    let location = match name {
+        Some(_) => None,
+        None => cluster.backup(place, &backup_name).await?.spec.storage_location,
     };
-    wanted.spec.restic_secret_ref = repository.spec.secret_ref;
+    let all = cluster.repositories(place).await?;
+    let repository = choose_repository(&all, place, name, location.as_deref())?;
+    wanted.spec.restic_secret_ref = repository.spec.secret_ref.clone();
     let namespace = wanted.namespace().unwrap_or_default();
     create(&cluster.namespaced(&namespace), &wanted, RESTORE_UID).await?;
     Ok(RestoreOutcome { skip: true, operation: Some(format!("{namespace}/{}", wanted.name_any())) })
@@ -101,12 +100,12 @@ fn plan(run: &VolumeSnapshotBackup, restore: &Restore) -> Result<VolumeSnapshotR
     );
     wanted.metadata.namespace = Some(restore.target_namespace(&namespace));
     let labels = [
-        (RESTORE_NAME, label_value(restore.metadata.name.as_deref().unwrap_or_default())),
-        (BACKUP_NAME, label_value(restore.spec.backup_name.as_deref().unwrap_or_default())),
+        (RESTORE_NAME, velero_label_value(restore.metadata.name.as_deref().unwrap_or_default())),
+        (BACKUP_NAME, velero_label_value(restore.spec.backup_name.as_deref().unwrap_or_default())),
         (BACKUP_UID, label(&run.metadata, BACKUP_UID).unwrap_or_default().to_owned()),
         (RESTORE_UID, restore.uid().to_owned()),
         // Not Velero's label of the PVC's name: plugins of OADP look restores up by that one, in all namespaces.
-        ("longshore.dev/pvc-name", label_value(&name)),
+        ("longshore.dev/pvc-name", velero_label_value(&name)),
     ];
     wanted.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value)).into());
     let resolved = status.resolved_source.unwrap_or_default();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use longshore_e2e::{
     Cluster, Kind, Outcome, PROTECTED_NAMESPACE, SETTLE, Scenario, VolumeMode, WORK, condition, kinds, phase,
-    text,
+    text, velero,
 };
 use serde_json::{Value, json};
 
@@ -73,6 +73,61 @@ fn story(scenario: &Scenario, references: &[String], repository: &str, request: 
     let size = scenario.bucket.bytes()?;
     ensure!(told.abs_diff(size) < 1 << 20, "sizeBytes {told}, but there are {size}");
     no_job_of(origin, &kinds::REPOSITORY, repository)?;
+    scenario.repository().check()
+}
+
+#[test]
+fn retention_keeps_what_it_must_and_points_of_vanished_backups_are_told() -> Outcome {
+    Scenario::play("retention", |scenario| {
+        // Only a cluster that has Velero's kinds knows which Backups there are.
+        velero::installation(scenario.site)?;
+        let origin = &scenario.site.origin;
+        let repository = &scenario.namespace;
+        let spec = json!({
+            "secretRef": {"name": scenario.secret},
+            "maintenance": {"schedule": "0 0 1 1 *"},
+            "retention": {"keepLast": 2},
+        });
+        // What is older than the Repository would wait for its adoption.
+        origin.create(&object("Repository", repository, spec))?;
+        let outcome = kept(scenario, repository);
+        origin.delete(&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository)?;
+        outcome
+    })
+}
+
+fn kept(scenario: &Scenario, repository: &str) -> Result<()> {
+    let origin = &scenario.site.origin;
+    scenario.fill("data", "lab-ext4", VolumeMode::Filesystem, "16Mi", "echo some > /data/file; sync")?;
+    let vanished = format!("vanished-{}", scenario.site.run);
+    let mut references = Vec::new();
+    for name in ["of-velero", "first", "second", "third"] {
+        let snapshot = scenario.snapshot(name, "data")?;
+        let labels = if name == "of-velero" { json!({"velero.io/backup-name": vanished}) } else { json!({}) };
+        let run = json!({
+            "metadata": {"name": name, "namespace": scenario.namespace, "labels": labels},
+            "spec": {"volumeSnapshotContent": {"name": snapshot.content},
+                "protectedNamespace": PROTECTED_NAMESPACE, "resticSecretRef": {"name": scenario.secret}},
+        });
+        let done = scenario.start_object(origin, &kinds::BACKUP, &run)?.completed()?;
+        references.push(text(&done, "/status/resticrepository")?.to_owned());
+    }
+    let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
+    origin.patch(&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository, &ask)?;
+    let maintained = await_status(origin, &kinds::REPOSITORY, repository, "maintained", |object| {
+        object["status"]["lastMaintenanceTime"].is_string()
+    })?;
+    let status = &maintained["status"];
+    ensure!(status["forgotten"] == 1 && status["restorePoints"] == 3, "{status}");
+    let left = scenario.repository().snapshots()?;
+    let is_left = |reference: &String| left.iter().any(|point| point["reference"] == reference.as_str());
+    let expected = [true, false, true, true];
+    let found: Vec<bool> = references.iter().map(is_left).collect();
+    ensure!(found == expected, "of a Backup, first, second, third: {found:?}");
+    let told = condition(&maintained, "Abandoned").context("no condition Abandoned")?;
+    let message = told["message"].as_str().unwrap_or_default();
+    ensure!(told["status"] == "True" && message.contains(&vanished), "{told}");
+    ensure!(phase(&maintained) == "Ready", "a point without its Backup is no damage: {status}");
     scenario.repository().check()
 }
 

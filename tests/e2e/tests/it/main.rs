@@ -18,6 +18,7 @@ mod oadp_options;
 mod oadp_replay;
 mod operator_killed;
 mod overhead;
+mod repository_on_volume;
 mod road;
 mod secrecy;
 #[cfg(feature = "long")]

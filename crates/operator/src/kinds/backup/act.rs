@@ -1,13 +1,16 @@
 //! Carries a decision out: steps, then one status write, then what must come last.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kube::Api;
 use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
 use longshore_api::{ResolvedSource, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent};
 use longshore_job::{
-    BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, SourceVolume, Task, VolumeMode, parse_bytes,
+    BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, SourceVolume, Task, VELERO_BACKUP_LABEL,
+    VolumeMode, parse_bytes,
 };
 
 use super::decide::{Decision, Step};
@@ -21,6 +24,7 @@ use crate::names::Role;
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_content,
 };
+use crate::repository_volume::claim_for;
 use crate::runner::{Ended, after_write, requeue, secret_name, tell_result, with_trouble};
 use crate::status::RunStatus;
 
@@ -117,13 +121,16 @@ async fn carry_out(
             create(&claims, &object, &run.uid).await?;
         }
         Step::CreateJob => {
+            let secret = secret_name(backup.spec.restic_secret_ref.as_ref());
+            let repository = claim_for(context, namespace, secret).await?;
             let pod = MoverPod {
                 namespace,
                 volume: Some((&name, mode(&source.volume_mode))),
-                secret: secret_name(backup.spec.restic_secret_ref.as_ref()),
+                secret,
+                repository: repository.as_deref(),
                 lane: lanes::lane(context, &run.uid),
             };
-            let document = document(observed);
+            let document = document(backup, observed);
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
             create(&Api::<Job>::namespaced(client.clone(), namespace), &job, &run.uid).await?;
         }
@@ -157,7 +164,13 @@ pub(crate) fn source_namespace<'a>(source: &'a ResolvedSource, run_namespace: &'
     if source.namespace.is_empty() { run_namespace } else { &source.namespace }
 }
 
-fn document(observed: &Observed) -> JobDocument {
+/// What the snapshot record says of the run beside its volume: the Velero Backup that it was made for.
+fn record_labels(backup: &VolumeSnapshotBackup) -> BTreeMap<String, String> {
+    let name = backup.labels().get(VELERO_BACKUP_LABEL).filter(|name| !name.is_empty());
+    name.map(|name| (VELERO_BACKUP_LABEL.to_owned(), name.clone())).into_iter().collect()
+}
+
+fn document(backup: &VolumeSnapshotBackup, observed: &Observed) -> JobDocument {
     let status = observed.seen.status.clone();
     let source = status.resolved_source.unwrap_or_default();
     let pvc = status.source_pvc_data.unwrap_or_default();
@@ -185,6 +198,23 @@ fn document(observed: &Observed) -> JobDocument {
                 snapshot_handle: source.snapshot_handle,
                 snapshot_time: source.snapshot_time,
             },
+            labels: record_labels(backup),
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vsm_30_a_point_says_which_velero_backup_it_was_made_for() {
+        let mut backup = VolumeSnapshotBackup::default();
+        assert!(record_labels(&backup).is_empty());
+        let labels = [(VELERO_BACKUP_LABEL, "daily"), ("app", "shop")];
+        backup.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        assert_eq!(record_labels(&backup), [(VELERO_BACKUP_LABEL.to_owned(), "daily".to_owned())].into());
+        backup.labels_mut().insert(VELERO_BACKUP_LABEL.to_owned(), String::new());
+        assert!(record_labels(&backup).is_empty(), "an empty name is none");
     }
 }

@@ -90,6 +90,7 @@ async fn carry_out(
                 namespace,
                 volume: Some((&run.child_name(), task.reference.volume_mode)),
                 secret,
+                repository: observed.repository.as_deref(),
                 lane: lanes::lane(context, &run.uid),
             };
             let document = document(run, download, task);

@@ -99,6 +99,8 @@ pub struct Seen {
     pub leftovers: Vec<String>,
     /// Something that keeps the operator from looking.
     pub blocked: Option<Trouble>,
+    /// Why no mover of the repository may begin now.
+    pub busy: Option<Trouble>,
 }
 
 /// Whether it can be done.
@@ -327,6 +329,11 @@ fn expose(plan: &mut Plan, now: Timestamp, limits: Limits, seen: &Seen) {
         hold(plan, now, limits, seen, Some(trouble));
         return;
     }
+    if let Some(trouble) = &seen.busy {
+        plan.again(15);
+        hold(plan, now, limits, seen, Some(trouble));
+        return;
+    }
     match &seen.claim {
         Child::Foreign => {
             let message = "a PVC with the name of a temporary object exists";
@@ -347,9 +354,9 @@ fn expose(plan: &mut Plan, now: Timestamp, limits: Limits, seen: &Seen) {
 
 /// No mover works yet: shows why, and fails in time with that. One that has worked begins again within the Job's own bounds.
 fn hold(plan: &mut Plan, now: Timestamp, limits: Limits, seen: &Seen, trouble: Option<&Trouble>) {
-    if let Some(full) =
-        trouble.filter(|one| one.reason.as_str() == OperatorReason::MoverWaitsForNode.as_str())
-    {
+    let others = [OperatorReason::MoverWaitsForNode, OperatorReason::RepositoryInMaintenance];
+    let others_first = |one: &&Trouble| others.iter().any(|other| other.as_str() == one.reason.as_str());
+    if let Some(full) = trouble.filter(others_first) {
         plan.record.notes.remove(PREPARED);
         plan.say(&data_move::text(full));
         return;

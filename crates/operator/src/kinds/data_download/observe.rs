@@ -20,6 +20,7 @@ use crate::kinds::data_move::{
 use crate::mover::claim_warning;
 use crate::names::RunId;
 use crate::reason::{OperatorReason, Reason, Trouble};
+use crate::repository_volume::claim_for;
 use crate::temporary::{Temporary, named};
 
 /// Annotation of a PVC: the node that its first pod was placed on.
@@ -39,6 +40,8 @@ pub struct Observed {
     pub target: Option<Arc<PersistentVolumeClaim>>,
     /// The volume with the data.
     pub volume: Option<PersistentVolume>,
+    /// PVC with the repository, if it is on a volume; looked for only before a mover is made.
+    pub repository: Option<String>,
 }
 
 /// Namespace and name of the application's PVC.
@@ -92,7 +95,11 @@ pub async fn observe(context: &Context, download: &DataDownload) -> Result<Obser
         let claim_gone = claim.is_none();
         volume = volume::state(found.as_ref(), &run, (&namespace, &name), bound, claim_gone);
     }
+    let begins = phase == DataMovePhase::InProgress && noted.is_none() && temporary.jobs.is_empty();
+    let wanted = secret.as_deref().filter(|_| begins && at_work && claim.is_some());
+    let (repository, busy) = repository(context, &run.namespace, wanted).await?;
     let seen = Seen {
+        busy,
         deleting,
         outside,
         cancel,
@@ -110,7 +117,21 @@ pub async fn observe(context: &Context, download: &DataDownload) -> Result<Obser
         secret,
         record,
     };
-    Ok(Observed { seen, run, task, temporary, target, volume: found })
+    Ok(Observed { seen, run, task, temporary, target, volume: found, repository })
+}
+
+/// The PVC with the repository, if it is on a volume; or why no mover of it may begin.
+async fn repository(
+    context: &Context,
+    namespace: &str,
+    secret: Option<&str>,
+) -> Result<(Option<String>, Option<Trouble>), Error> {
+    let Some(secret) = secret else { return Ok((None, None)) };
+    match claim_for(context, namespace, secret).await {
+        Ok(repository) => Ok((repository, None)),
+        Err(Error::Refused(trouble)) => Ok((None, Some(trouble))),
+        Err(error) => Err(error),
+    }
 }
 
 fn names(claim: &PersistentVolumeClaim) -> &str {

@@ -45,6 +45,7 @@ fn blank() -> Seen {
         volume: Volume::None,
         leftovers: Vec::new(),
         blocked: None,
+        busy: None,
     }
 }
 
@@ -233,6 +234,21 @@ fn vsm_34_a_mover_that_waits_for_others_has_its_time_afterwards() {
         seen.record = decide(at(9) + LIMITS.prepare * limits, LIMITS, &seen).record;
         assert_eq!(seen.record.status.phase(), phase, "{limits}");
     }
+}
+
+#[test]
+fn a_repository_that_is_maintained_on_its_volume_keeps_the_mover_waiting_and_costs_no_time() {
+    let mut seen = blank();
+    for second in 0..3 {
+        seen.record = decide(at(second), LIMITS, &seen).record;
+    }
+    seen.claim = Child::Pending { error: None };
+    seen.busy = Some(trouble(OperatorReason::RepositoryInMaintenance));
+    let waits = decide(at(9) + LIMITS.prepare * 9, LIMITS, &seen);
+    assert_eq!((waits.record.status.phase(), waits.steps.len()), (DataMovePhase::InProgress, 0));
+    assert!(waits.record.status.message.unwrap().starts_with("RepositoryInMaintenance"));
+    seen.busy = None;
+    assert!(decide(at(9), LIMITS, &seen).steps.contains(&Step::CreateJob));
 }
 
 #[test]

@@ -1,15 +1,12 @@
 //! The repository behind a BackupStorageLocation.
 
-use std::sync::Arc;
+use longshore_api::repository_for_location;
 
-use kube::Api;
-use kube::api::ListParams;
-use longshore_api::Repository;
-
-use crate::cluster::{Error, classify};
+use crate::cluster::Error;
 use crate::context::Context;
 use crate::reason::Trouble;
-use crate::repositories::{for_location, mover_secret};
+use crate::repositories::mover_secret;
+use crate::repository_volume::repositories;
 
 /// Name of the Secret of the repository that serves a BackupStorageLocation. Its refusal ends a run, so the API server is asked: where the
 /// cluster lacks the kind a watch would never say so.
@@ -21,11 +18,6 @@ pub async fn repository_secret(
     namespace: &str,
     location: &str,
 ) -> Result<Result<String, Trouble>, Error> {
-    let api = Api::<Repository>::namespaced(context.client.clone(), namespace);
-    let all: Vec<Arc<Repository>> = match api.list(&ListParams::default()).await {
-        Ok(all) => all.items.into_iter().map(Arc::new).collect(),
-        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
-        Err(source) => return Err(classify("list Repositories", source)),
-    };
-    Ok(for_location(&all, namespace, location).and_then(mover_secret))
+    let all = repositories(context, namespace).await?;
+    Ok(repository_for_location(&all, namespace, location).map_err(Trouble::from).and_then(mover_secret))
 }

@@ -11,6 +11,7 @@ use longshore_api::{
     DataUpload, DeletionPolicy, LocalReference, VolumeSnapshot, VolumeSnapshotBackup,
     VolumeSnapshotBackupSpec, VolumeSnapshotContent,
 };
+use longshore_job::VELERO_BACKUP_LABEL;
 
 use super::decide::{Plan, Step};
 use super::observe::{OWN_POLICY, Observed};
@@ -116,7 +117,9 @@ pub(super) fn run_for(upload: &DataUpload, content: &str, secret: &str) -> Volum
     run.metadata.namespace = upload.namespace();
     let labels =
         [(MANAGED_BY.0, MANAGED_BY.1.to_owned()), (DATA_UPLOAD_UID, upload.uid().unwrap_or_default())];
-    run.metadata.labels = Some(labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+    let backup = upload.labels().get(VELERO_BACKUP_LABEL).map(|name| (VELERO_BACKUP_LABEL, name.clone()));
+    let labels = labels.into_iter().chain(backup);
+    run.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value)).collect());
     run.metadata.owner_references = Some(vec![OwnerReference {
         api_version: DataUpload::api_version(&()).into_owned(),
         kind: DataUpload::kind(&()).into_owned(),

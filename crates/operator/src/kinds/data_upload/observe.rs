@@ -213,8 +213,9 @@ pub(super) fn run_state(run: Option<&VolumeSnapshotBackup>, uid: &str) -> Run {
     let status = run.status.clone().unwrap_or_default();
     let figures = status.progress.clone().unwrap_or_default();
     let waits = trouble(&status).map(|(reason, message)| format!("{reason}: {message}"));
+    let others = [OperatorReason::MoverWaitsForNode, OperatorReason::RepositoryInMaintenance];
     let others_first =
-        trouble(&status).is_some_and(|(reason, _)| reason == OperatorReason::MoverWaitsForNode.as_str());
+        trouble(&status).is_some_and(|(reason, _)| others.iter().any(|other| other.as_str() == reason));
     let progress = Progress {
         bytes: DataMoveProgress { total_bytes: figures.bytes_total, bytes_done: figures.bytes_done },
         uploaded: figures.bytes_transferred,

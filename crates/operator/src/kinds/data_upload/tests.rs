@@ -226,10 +226,13 @@ fn vsm_34_a_run_is_made_in_veleros_namespace_and_goes_with_its_upload() {
     let mut upload = DataUpload::new("b1-x", DataUploadSpec::default());
     upload.metadata.namespace = Some("velero".into());
     upload.metadata.uid = Some("u".into());
+    upload.metadata.labels = Some([(longshore_job::VELERO_BACKUP_LABEL.into(), "b1".into())].into());
     let run = act::run_for(&upload, "snapcontent-1", "secret");
     assert_eq!(run.metadata.name.as_deref(), Some("b1-x"));
     assert_eq!(run.metadata.namespace, run.spec.protected_namespace);
-    assert_eq!(run.metadata.labels.unwrap()[crate::names::DATA_UPLOAD_UID], "u");
+    let labels = run.metadata.labels.unwrap();
+    assert_eq!(labels[crate::names::DATA_UPLOAD_UID], "u");
+    assert_eq!(labels[longshore_job::VELERO_BACKUP_LABEL], "b1", "the point shall say whose it is");
     let owner = &run.metadata.owner_references.unwrap()[0];
     assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.controller), ("DataUpload", "u", Some(true)));
     assert_eq!(owner.api_version, "velero.io/v2alpha1");

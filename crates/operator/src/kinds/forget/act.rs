@@ -13,6 +13,7 @@ use super::observe::Observed;
 use crate::cluster::{Error, create, delete, write_status};
 use crate::context::Context;
 use crate::objects::{MoverPod, mover_job};
+use crate::repository_volume::claim_for;
 use crate::runner::{now, requeue, tell_result};
 use crate::status::PROGRESSING;
 
@@ -48,7 +49,14 @@ pub async fn act(
 async fn create_job(context: &Context, request: &ForgetRequest, observed: &Observed) -> Result<(), Error> {
     let Asked::Point { reference, secret } = &observed.seen.asked else { return Ok(()) };
     let run = &observed.run;
-    let pod = MoverPod { namespace: &run.namespace, volume: None, secret, lane: None };
+    let repository = claim_for(context, &run.namespace, secret).await?;
+    let pod = MoverPod {
+        namespace: &run.namespace,
+        volume: None,
+        secret,
+        repository: repository.as_deref(),
+        lane: None,
+    };
     let document = document(observed, reference);
     let mut job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
     // Both live in one namespace, so the cluster itself removes the Job with the request, also where no operator runs.

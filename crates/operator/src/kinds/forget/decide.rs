@@ -1,7 +1,7 @@
 //! What to do next for a request to forget. Pure, total, without clock and client.
 //!
 //! ```text
-//!             slot free, a Repository leads to a Secret
+//!             slot free, a Repository leads to a Secret, the point's run is over
 //!   (new) ──► queued ────────────────────────────────► attempting ── the mover says: gone ──► Completed ── TTL ──► removed
 //!     │         ▲                                        │
 //!     │         └── pause: 30 s, doubled up to 1 h ◄─────┘ anything else; the Job is removed first
@@ -22,7 +22,7 @@ use longshore_job::{ForgetSummary, Outcome, RestorePointReference};
 
 use crate::kinds::attempt::{self, Attempt, foreign_outcome, pause, until};
 use crate::mover::MoverState;
-use crate::reason::{OperatorReason, Trouble};
+use crate::reason::{OperatorReason, Reason, Trouble};
 use crate::status::{COMPLETED, FAILED, Limits, PROGRESSING, REQUEUE_MAX, REQUEUE_OVER, set_condition};
 
 /// Pause after the first failure.
@@ -32,6 +32,9 @@ const PAUSE_LONGEST: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long a request that cannot even begin stays out of the queue; it looks again before, when a Repository changes.
 const PAUSE_BLOCKED: SignedDuration = SignedDuration::from_mins(5);
+
+/// How often it is looked whether the point's run, or maintenance, is over. Nothing wakes the request then, and looking reads memory only.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// A change to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,8 +52,8 @@ pub enum Step {
 pub enum Asked {
     /// Something that can never be done.
     Never(Trouble),
-    /// A point in a repository that nothing leads to yet.
-    Unconfigured(Trouble),
+    /// A point that cannot be forgotten yet: nothing leads to its repository, or something is still at work there.
+    NotYet(Trouble),
     /// A point, and the Secret that opens its repository.
     Point {
         /// The point.
@@ -173,13 +176,18 @@ fn begin(decision: &mut Decision, now: Timestamp, seen: &Seen) {
         return;
     }
     let status = &mut decision.status;
-    if let Asked::Unconfigured(trouble) = &seen.asked {
+    if let Asked::NotYet(trouble) = &seen.asked {
         wait(status, now, trouble);
+        if trouble.reason != Reason::Operator(OperatorReason::RepositoryNotConfigured) {
+            decision.requeue = LOOK_AGAIN;
+        }
         return;
     }
-    // The Repository that was waited for has come: the pause was for it alone.
+    // What was waited for has come: the pause was for it alone.
+    use OperatorReason as R;
+    let waits = [R::RepositoryNotConfigured, R::BackupNotOver, R::RepositoryInMaintenance];
     let is_waited_for = conditions(status).iter().any(|condition| {
-        condition.type_ == PROGRESSING && condition.reason == OperatorReason::RepositoryNotConfigured.as_str()
+        condition.type_ == PROGRESSING && waits.iter().any(|reason| condition.reason == reason.as_str())
     });
     let pause = status.next_attempt_time.as_ref().map(|time| time.0).filter(|time| *time > now);
     if let Some(end) = pause.filter(|_| !is_waited_for) {
@@ -203,7 +211,7 @@ fn attempt(decision: &mut Decision, now: Timestamp, terms: &Terms, seen: &Seen) 
     let known = seen.status.conditions.as_deref().unwrap_or_default();
     match attempt::read(now, &terms.limits, known, &seen.mover) {
         Attempt::None => match &seen.asked {
-            Asked::Unconfigured(trouble) => {
+            Asked::NotYet(trouble) => {
                 decision.status.attempting = None;
                 wait(&mut decision.status, now, trouble);
             }

@@ -1,7 +1,9 @@
 //! Reads the cluster into [`Seen`].
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
-use longshore_api::ForgetRequest;
+use longshore_api::{ForgetRequest, VolumeSnapshotBackup};
 use longshore_job::{ReferenceError, RestorePointReference};
 
 use super::decide::{Asked, Seen};
@@ -10,6 +12,7 @@ use crate::kinds::backup::mover_state;
 use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};
 use crate::repositories;
+use crate::slots::Queued;
 use crate::temporary::Temporary;
 
 /// What was seen, with the objects behind it.
@@ -50,11 +53,33 @@ fn asked(context: &Context, request: &ForgetRequest) -> Asked {
         Ok(reference) => reference,
         Err(trouble) => return Asked::Never(trouble),
     };
-    let repositories = context.stores.repositories.state();
-    match repositories::secret_of(&repositories, &namespace, request.spec.location.as_ref()) {
-        Ok(secret) => Asked::Point { reference, secret },
-        Err(trouble) => Asked::Unconfigured(trouble),
+    if let Some(trouble) = still_at_work(&context.stores.backups.state(), &reference) {
+        return Asked::NotYet(trouble);
     }
+    let repositories = context.stores.repositories.state();
+    let secret = repositories::secret_of(&repositories, &namespace, request.spec.location.as_ref());
+    let free = secret.and_then(|secret| {
+        repositories::claim_of(repositories.iter().map(AsRef::as_ref), &namespace, &secret).map(|_| secret)
+    });
+    match free {
+        Ok(secret) => Asked::Point { reference, secret },
+        Err(trouble) => Asked::NotYet(trouble),
+    }
+}
+
+/// The run that makes the point, if it is not over: it could commit after the point was found to be gone.
+pub(super) fn still_at_work(
+    backups: &[Arc<VolumeSnapshotBackup>],
+    reference: &RestorePointReference,
+) -> Option<Trouble> {
+    let run = backups.iter().find(|backup| backup.uid().as_deref() == Some(reference.run.as_str()))?;
+    let (phase, _) = run.place();
+    let message = format!(
+        "VolumeSnapshotBackup {}/{} is still at work",
+        run.namespace().unwrap_or_default(),
+        run.name_any()
+    );
+    (!phase.is_terminal()).then(|| Trouble::new(OperatorReason::BackupNotOver, message))
 }
 
 /// Reads the reference; one that may mean different points at different times is none.

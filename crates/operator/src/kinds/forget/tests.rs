@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use longshore_api::{ForgetRequestStatus, Phase};
-use longshore_job::{ForgetSummary, Outcome, Reason as MoverReason};
+use longshore_api::{ForgetRequestStatus, Phase, VolumeSnapshotBackup};
+use longshore_job::{ForgetSummary, Outcome, Reason as MoverReason, RestorePointReference};
 use proptest::prelude::*;
 
-use super::observe::reference;
+use super::observe::{reference, still_at_work};
 use super::*;
 use crate::mover::MoverState;
 use crate::reason::{Reason, Trouble};
@@ -32,7 +32,7 @@ fn point() -> Asked {
 }
 
 fn unconfigured() -> Asked {
-    Asked::Unconfigured(trouble(OperatorReason::RepositoryNotConfigured))
+    Asked::NotYet(trouble(OperatorReason::RepositoryNotConfigured))
 }
 
 fn blank() -> Seen {
@@ -241,6 +241,39 @@ fn a_repository_may_come_later() {
     world.seen.asked = point();
     world.pass_for(10);
     assert_eq!((world.phase(), world.jobs), (Phase::Completed, 1));
+}
+
+#[test]
+fn a_run_that_is_at_work_is_waited_for_and_its_point_forgotten_then() {
+    let mut world = World::new(Vec::new());
+    world.seen.asked = Asked::NotYet(trouble(OperatorReason::BackupNotOver));
+    world.pass_for(3_600);
+    assert_eq!((world.phase(), world.progressing()), (Phase::InProgress, "BackupNotOver"));
+    assert_eq!((world.jobs, world.seen.status.attempts), (0, None));
+    assert!(decide(at(world.now), &terms(), &world.seen).requeue.as_secs() <= 10);
+    world.seen.asked = point();
+    world.pass_for(10);
+    assert_eq!((world.phase(), world.jobs), (Phase::Completed, 1), "no pause after it");
+}
+
+#[test]
+fn only_the_run_that_the_reference_names_is_waited_for_and_only_until_its_end() {
+    let backup = |uid: &str, phase: Option<&str>| {
+        let mut backup = VolumeSnapshotBackup::default();
+        backup.metadata.uid = Some(uid.to_owned());
+        backup.status.get_or_insert_default().phase = phase.map(str::to_owned);
+        Arc::new(backup)
+    };
+    let point: RestorePointReference = format!("longshore://c/shop/data/{RUN}?mode=Block").parse().unwrap();
+    let waits = |backups: &[Arc<VolumeSnapshotBackup>]| still_at_work(backups, &point).is_some();
+    assert!(!waits(&[]), "a run that is not in this cluster");
+    assert!(!waits(&[backup("another", None)]));
+    for phase in [None, Some("InProgress"), Some("SnapshotBackupDone"), Some("Cleanup")] {
+        assert!(waits(&[backup("another", None), backup(RUN, phase)]), "{phase:?}");
+    }
+    for phase in ["Completed", "Failed", "PartiallyFailed"] {
+        assert!(!waits(&[backup(RUN, Some(phase))]), "{phase}");
+    }
 }
 
 #[test]

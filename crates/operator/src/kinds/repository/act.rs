@@ -13,7 +13,7 @@ use longshore_telemetry::metrics::{MaintenanceEnded, Namespace, RepositoryName};
 
 use super::decide::{Decision, MAINTAINING, Step, after_failure};
 use super::observe::Observed;
-use super::{CHECKED, MAINTAINED, READY};
+use super::{ABANDONED, CHECKED, MAINTAINED, READY};
 use crate::cluster::{Error, create, write_status};
 use crate::context::Context;
 use crate::mover::MoverState;
@@ -50,7 +50,13 @@ pub async fn act(
 
 async fn create_job(context: &Context, repository: &Repository, observed: &Observed) -> Result<(), Error> {
     let run = &observed.run;
-    let pod = MoverPod { namespace: &run.namespace, volume: None, secret: &observed.secret, lane: None };
+    let pod = MoverPod {
+        namespace: &run.namespace,
+        volume: None,
+        secret: &observed.settings.secret,
+        repository: observed.settings.claim.as_deref(),
+        lane: None,
+    };
     let document = document(repository, observed);
     let mut job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
     // Both live in one namespace, so the cluster itself removes the Job with the Repository, also where no operator runs.
@@ -71,6 +77,8 @@ fn document(repository: &Repository, observed: &Observed) -> JobDocument {
             check: true,
             check_read_data_percent: percent(policy.check_read_data_percent.unwrap_or(0)),
             check_sample: u64::try_from(observed.seen.status.checks.unwrap_or(0)).unwrap_or(0),
+            retention: observed.settings.retention.clone(),
+            velero_backups: observed.backups.clone(),
         })),
     }
 }
@@ -83,11 +91,17 @@ async fn after_write(
     status: &RepositoryStatus,
 ) {
     let old = &observed.seen.status;
-    for type_ in [READY, MAINTAINED, CHECKED] {
+    // The first three say that something is wrong by `False`, the last one by `True`.
+    for (type_, wrong) in [(READY, "False"), (MAINTAINED, "False"), (CHECKED, "False"), (ABANDONED, "True")] {
         let (Some(new), before) = (condition(status, type_), condition(old, type_)) else { continue };
         let changed = before.is_none_or(|old| (&old.status, &old.reason) != (&new.status, &new.reason));
-        if new.status == "False" && changed {
-            tracing::warn!(condition = type_, reason = new.reason, message = new.message, "degraded");
+        if new.status == wrong && changed {
+            tracing::warn!(
+                condition = type_,
+                reason = new.reason,
+                message = new.message,
+                "the repository needs attention"
+            );
             context.tell(repository, true, &new.reason, &new.message).await;
         }
     }

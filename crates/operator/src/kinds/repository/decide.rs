@@ -9,6 +9,7 @@
 //!     └── failed: a pause of 5 min, doubled up to 6 h ◄─────────┤
 //!     └── suspended, or not configured any more ◄───────────────┘
 //!
+//!   On a volume maintenance is alone: in Maintaining it waits for the movers at work, and no others begin (`repository_volume.rs`).
 //!   The Job exists in Maintaining only; in every other phase, and when the Repository is deleted, it is removed. Data stays.
 //! ```
 //! The status says what shall be, and is written before anything is done about it: `Maintaining` first, the Job by the pass after. So a killed
@@ -19,9 +20,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use longshore_api::RepositoryStatus;
-use longshore_job::{CheckSummary, MaintenanceSummary, Outcome, Reason as MoverReason};
+use longshore_job::{
+    AbandonedSummary, CheckSummary, MaintenanceSummary, Outcome, Reason as MoverReason, VELERO_BACKUP_LABEL,
+};
 
-use super::{CHECKED, MAINTAINED, READY, is_degraded};
+use super::{ABANDONED, CHECKED, MAINTAINED, READY, is_degraded};
 use crate::kinds::attempt::{self, Attempt, foreign_outcome, pause, until};
 use crate::mover::MoverState;
 use crate::reason::{Reason, Trouble};
@@ -63,6 +66,8 @@ pub struct Seen {
     pub leftovers: bool,
     /// Something that keeps the operator from looking.
     pub blocked: Option<Trouble>,
+    /// Movers of this repository that must end first, which is so on a volume only.
+    pub others_at_work: usize,
 }
 
 /// What a pass will do: the step first, then the status write.
@@ -175,6 +180,18 @@ fn attempt(decision: &mut Decision, now: Timestamp, limits: &Limits, seen: &Seen
     let known = seen.status.conditions.as_deref().unwrap_or_default();
     decision.requeue = Duration::from_secs(30);
     match attempt::read(now, limits, known, &seen.mover) {
+        Attempt::None if seen.others_at_work > 0 => {
+            let message = format!("waits for the end of {} movers; no others begin", seen.others_at_work);
+            set_condition(
+                conditions(&mut decision.status),
+                now,
+                PROGRESSING,
+                true,
+                "WaitsForMovers",
+                &message,
+            );
+            decision.requeue = Duration::from_secs(10);
+        }
         Attempt::None => decision.step = Some(Step::CreateJob),
         Attempt::Leaving => {}
         Attempt::Working { trouble } => {
@@ -217,8 +234,14 @@ fn done(status: &mut RepositoryStatus, now: Timestamp, summary: &MaintenanceSumm
     status.maintenance_failures = None;
     status.size_bytes = Some(number(summary.repository_bytes));
     status.restore_points = Some(number(summary.restore_points));
+    status.forgotten = Some(number(summary.forgotten));
     idle(status, now, "Idle", "no maintenance is at work");
-    let freed = format!("{} bytes were given back", summary.bytes_freed);
+    let freed = match summary.forgotten {
+        0 => format!("{} bytes were given back", summary.bytes_freed),
+        points => {
+            format!("{points} restore points were forgotten, {} bytes were given back", summary.bytes_freed)
+        }
+    };
     let (reason, message) = match summary.waiting_sessions {
         0 => (MAINTAINED, freed),
         waiting => {
@@ -226,10 +249,31 @@ fn done(status: &mut RepositoryStatus, now: Timestamp, summary: &MaintenanceSumm
         }
     };
     set_condition(conditions(status), now, MAINTAINED, true, reason, &message);
+    set_abandoned(status, now, summary.abandoned.as_ref());
     if let Some(check) = &summary.check {
         status.checks = Some(status.checks.unwrap_or(0).saturating_add(1));
         set_checked(status, now, check);
     }
+}
+
+/// Points whose Velero Backup vanished go by name only: whoever reads this decides.
+fn set_abandoned(status: &mut RepositoryStatus, now: Timestamp, found: Option<&AbandonedSummary>) {
+    let Some(found) = found else {
+        conditions(status).retain(|condition| condition.type_ != ABANDONED);
+        return;
+    };
+    if found.restore_points == 0 {
+        let message = "every restore point that was made for a Velero Backup has its Backup";
+        set_condition(conditions(status), now, ABANDONED, false, "None", message);
+        return;
+    }
+    let message = format!(
+        "{} restore points were made for Velero Backups that are not in this cluster any more: {}. `longshore snapshots --label \
+         {VELERO_BACKUP_LABEL}=NAME` lists those of one; a ForgetRequest deletes a point by its reference",
+        found.restore_points,
+        found.backups.join(", "),
+    );
+    set_condition(conditions(status), now, ABANDONED, true, "BackupsVanished", &message);
 }
 
 fn set_checked(status: &mut RepositoryStatus, now: Timestamp, check: &CheckSummary) {

@@ -3,6 +3,7 @@
 mod act;
 mod decide;
 mod observe;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,8 @@ pub const READY: &str = "Ready";
 pub const MAINTAINED: &str = "Maintained";
 /// Condition: what the last check found.
 pub const CHECKED: &str = "Checked";
+/// Condition: whether there are points whose Velero Backup is gone. Absent while nobody knows.
+pub const ABANDONED: &str = "Abandoned";
 
 /// The Repository as its maintenance's Job names it. Its name holds the UID, so that there is never more than one.
 pub fn run_id(repository: &Repository) -> RunId {
@@ -53,7 +56,7 @@ pub async fn reconcile(repository: Arc<Repository>, context: Arc<Context>) -> Re
     if !context.stores.is_complete(&namespace) || !context.stores.own_kinds_are_complete() {
         return Ok(crate::runner::requeue(Duration::from_secs(1)));
     }
-    let observed = observe::observe(&context, &repository).await;
+    let observed = observe::observe(&context, &repository).await?;
     let decision = decide(crate::runner::now(), &context.options.limits(), &observed.seen);
     act::act(&context, &repository, &observed, &decision).await
 }

@@ -3,16 +3,21 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use longshore_api::Repository;
+use longshore_job::{KnownBackups, Retention};
 
-use super::decide::Seen;
-use crate::cluster::chain;
+use super::decide::{MAINTAINING, Seen};
+use super::retention::retention;
+use crate::cluster::{Error, chain};
 use crate::context::Context;
 use crate::kinds::backup::mover_state;
+use crate::mover::MoverState;
 use crate::names::{MAINTAIN_NOW, RunId};
 use crate::reason::{OperatorReason, Trouble};
-use crate::repositories::maintenance_secret;
+use crate::repositories::{maintenance_secret, own_claim};
+use crate::repository_volume::others_at_work;
 use crate::schedule::{DAILY, Schedule};
 use crate::temporary::Temporary;
+use crate::velero::known_backups;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {
@@ -20,21 +25,42 @@ pub struct Observed {
     pub seen: Seen,
     /// For acting on it.
     pub run: RunId,
-    /// Name of the Secret for maintenance, empty if none is named.
-    pub secret: String,
+    /// What the specification asks for, empty if it makes no sense.
+    pub settings: Settings,
     /// Job and pods.
     pub temporary: Temporary,
+    /// Velero's Backups, as they were just now; only before a Job is made.
+    pub backups: Option<KnownBackups>,
+}
+
+/// What a Repository's specification asks for.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Name of the Secret for maintenance.
+    pub secret: String,
+    /// When maintenance is due by the schedule.
+    due: Option<Timestamp>,
+    /// PVC with the repository, if it is on a volume.
+    pub claim: Option<String>,
+    /// What maintenance forgets.
+    pub retention: Option<Retention>,
 }
 
 /// Looks at a Repository and its maintenance's Job.
-pub async fn observe(context: &Context, repository: &Repository) -> Observed {
+///
+/// # Errors
+/// Whatever the API server refuses.
+pub async fn observe(context: &Context, repository: &Repository) -> Result<Observed, Error> {
     let run = super::run_id(repository);
     let temporary = Temporary::from_stores(context, &run, &run.namespace);
-    let (secret, due) = match settings(context, repository) {
-        Ok((secret, due)) => (secret, Ok(due)),
-        Err(trouble) => (String::new(), Err(trouble)),
+    let (settings, due) = match settings(context, repository) {
+        Ok(settings) => {
+            let due = settings.due;
+            (settings, Ok(due))
+        }
+        Err(trouble) => (Settings::default(), Err(trouble)),
     };
-    let seen = Seen {
+    let mut seen = Seen {
         deleting: repository.metadata.deletion_timestamp.is_some(),
         generation: repository.metadata.generation,
         status: repository.status.clone().unwrap_or_default(),
@@ -44,18 +70,33 @@ pub async fn observe(context: &Context, repository: &Repository) -> Observed {
         mover: mover_state(context, &run.namespace, &temporary).await,
         leftovers: !temporary.names().is_empty(),
         blocked: context.stores.blocked(&run.namespace),
+        others_at_work: 0,
     };
-    Observed { seen, run, secret, temporary }
+    let begins = seen.status.phase.as_deref() == Some(MAINTAINING) && seen.mover == MoverState::Absent;
+    let mut backups = None;
+    if begins && !seen.deleting {
+        if let Some(claim) = &settings.claim {
+            seen.others_at_work = others_at_work(context, &run.namespace, claim, &run.uid).await?;
+        }
+        if seen.others_at_work == 0 {
+            backups = known_backups(context, crate::runner::now()).await;
+        }
+    }
+    Ok(Observed { seen, run, settings, temporary, backups })
 }
 
-/// The Secret, and when maintenance is due by the schedule.
-fn settings(context: &Context, repository: &Repository) -> Result<(String, Option<Timestamp>), Trouble> {
+fn settings(context: &Context, repository: &Repository) -> Result<Settings, Trouble> {
     let namespace = repository.namespace().unwrap_or_default();
     if !context.options.protected_namespaces.contains(&namespace) {
         let message = format!("namespace {namespace} is not a protected namespace");
         return Err(Trouble::new(OperatorReason::NamespaceNotProtected, message));
     }
-    Ok((maintenance_secret(repository)?, due(repository)?))
+    Ok(Settings {
+        secret: maintenance_secret(repository)?,
+        due: due(repository)?,
+        claim: own_claim(repository)?,
+        retention: retention(repository, &context.cluster_uid)?,
+    })
 }
 
 /// The first time of the schedule after the last maintenance; after the Repository was made, if there was none yet.

@@ -3,14 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use longshore_api::{MaintenancePolicy, Repository, RepositoryStatus};
-use longshore_job::{CheckSummary, MaintenanceSummary, Outcome, Reason as MoverReason};
+use longshore_job::{AbandonedSummary, CheckSummary, MaintenanceSummary, Outcome, Reason as MoverReason};
 use proptest::prelude::*;
 
 use super::observe::due;
 use super::*;
 use crate::mover::MoverState;
 use crate::reason::{OperatorReason, Reason, Trouble};
-use crate::status::Limits;
+use crate::status::{Limits, PROGRESSING};
 
 const DAY: i64 = 86_400;
 
@@ -33,6 +33,7 @@ fn blank() -> Seen {
         mover: MoverState::Absent,
         leftovers: false,
         blocked: None,
+        others_at_work: 0,
     }
 }
 
@@ -42,9 +43,15 @@ fn maintained(problems: u64) -> MoverState {
         repository_bytes: 700,
         restore_points: 3,
         bytes_freed: 40,
+        forgotten: 2,
         check: Some(check),
         ..Default::default()
     }))
+}
+
+fn abandoned(restore_points: u64) -> MoverState {
+    let abandoned = Some(AbandonedSummary { restore_points, backups: vec!["daily".into(), "weekly".into()] });
+    MoverState::Succeeded(Outcome::Maintained(MaintenanceSummary { abandoned, ..Default::default() }))
 }
 
 fn failed(reason: MoverReason) -> MoverState {
@@ -61,6 +68,7 @@ fn any_seen() -> impl Strategy<Value = Seen> {
         MoverState::Retrying { trouble: trouble(OperatorReason::MoverFailed) },
         maintained(0),
         maintained(2),
+        abandoned(3),
         MoverState::Succeeded(Outcome::BackedUp(Default::default())),
         MoverState::ResultLost,
         failed(MoverReason::NoAuthority),
@@ -93,7 +101,19 @@ fn any_seen() -> impl Strategy<Value = Seen> {
             let blocked = bits.3.then(|| trouble(OperatorReason::MissingPermission));
             let (deleting, suspended, leftovers) = (bits.0, bits.1, bits.2);
             let generation = Some(1);
-            Seen { deleting, generation, status, suspended, due, request, mover, leftovers, blocked }
+            let others_at_work = failures.unwrap_or(0).unsigned_abs() as usize % 2;
+            Seen {
+                deleting,
+                generation,
+                status,
+                suspended,
+                due,
+                request,
+                mover,
+                leftovers,
+                blocked,
+                others_at_work,
+            }
         })
 }
 
@@ -114,6 +134,7 @@ proptest! {
         }
         if decision.step == Some(Step::CreateJob) {
             prop_assert!(is_maintaining(&seen.status) && seen.mover == MoverState::Absent);
+            prop_assert_eq!(seen.others_at_work, 0, "alone on a volume");
         }
         if is_maintaining(status) && !is_maintaining(&seen.status) {
             prop_assert!(!seen.leftovers, "one maintenance at a time");
@@ -198,6 +219,7 @@ fn maintenance_runs_when_it_is_due_and_its_figures_stand_in_the_status() {
     assert_eq!((world.phase(), world.jobs), ("Ready", 1));
     let status = &world.seen.status;
     assert_eq!((status.size_bytes, status.restore_points, status.checks), (Some(700), Some(3), Some(1)));
+    assert_eq!(status.forgotten, Some(2));
     assert!(status.last_maintenance_time.is_some() && status.last_check_time.is_some());
     assert_eq!((world.reason(MAINTAINED), world.reason(CHECKED)), ("Maintained", "Sound"));
     assert!(!world.seen.leftovers);
@@ -270,6 +292,36 @@ fn damage_degrades_until_a_check_is_sound_again() {
     assert_eq!((world.jobs, world.seen.status.last_check_time.clone()), (1, None), "no use in trying again");
     world.pass_until(2 * DAY + 60);
     assert_eq!((world.phase(), world.jobs), ("Ready", 2));
+}
+
+#[test]
+fn vanished_backups_are_told_for_as_long_as_it_is_known_and_degrade_nothing() {
+    let mut world = World::new(vec![abandoned(3), abandoned(0), maintained(0)]);
+    let condition = |world: &World| {
+        let conditions = world.seen.status.conditions.clone().unwrap_or_default();
+        conditions.into_iter().find(|one| one.type_ == ABANDONED)
+    };
+    world.pass_until(DAY + 60);
+    let told = condition(&world).unwrap();
+    assert_eq!((told.status.as_str(), world.phase()), ("True", "Ready"));
+    for part in ["3 restore points", "daily, weekly", "velero.io/backup-name=NAME", "ForgetRequest"] {
+        assert!(told.message.contains(part), "{}", told.message);
+    }
+    world.pass_until(2 * DAY + 60);
+    assert_eq!(condition(&world).unwrap().status, "False");
+    world.pass_until(3 * DAY + 60);
+    assert_eq!(condition(&world), None, "Velero could not be asked");
+}
+
+#[test]
+fn on_a_volume_maintenance_waits_for_the_movers_at_work() {
+    let mut world = World::new(Vec::new());
+    world.seen.others_at_work = 2;
+    world.pass_until(DAY + 3_600);
+    assert_eq!((world.phase(), world.jobs, world.reason(PROGRESSING)), (MAINTAINING, 0, "WaitsForMovers"));
+    world.seen.others_at_work = 0;
+    world.pass_until(DAY + 3_660);
+    assert_eq!((world.phase(), world.jobs), ("Ready", 1));
 }
 
 #[test]

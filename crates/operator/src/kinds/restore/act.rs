@@ -22,6 +22,7 @@ use crate::names::{RELEASE_AFTER, RUN, Role};
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_claim, snapshot_of_content,
 };
+use crate::repository_volume::claim_for;
 use crate::runner::{Ended, after_write, now, requeue, secret_name, tell_result, with_trouble};
 use crate::status::RunStatus;
 
@@ -134,10 +135,13 @@ async fn expose(
             create(&claims, &object, &run.uid).await
         }
         Step::CreateJob => {
+            let secret = secret_name(restore.spec.restic_secret_ref.as_ref());
+            let repository = claim_for(context, namespace, secret).await?;
             let pod = MoverPod {
                 namespace,
                 volume: Some((&name, volume_mode)),
-                secret: secret_name(restore.spec.restic_secret_ref.as_ref()),
+                secret,
+                repository: repository.as_deref(),
                 lane: lanes::lane(context, &run.uid),
             };
             let document = JobDocument {
