@@ -273,7 +273,7 @@ mod tests {
         let Command::Backup(verb) = Arguments::parse_from(all).command else { panic!() };
         let server = shop();
         let wishes = wishes(&verb, Timestamp::UNIX_EPOCH).unwrap();
-        block_on(start_all(&server.session(), &verb, &wishes)).unwrap();
+        block_on(async { start_all(&server.session(), &verb, &wishes).await }).unwrap();
         server.changes()
     }
 

@@ -237,7 +237,7 @@ fn the_worst_comes_first() {
 #[test]
 fn who_may_see_nothing_is_told_so_and_no_more() {
     let blind = Server::new(Vec::new(), 403);
-    let found = findings(&block_on(gather(&blind.session())).unwrap());
+    let found = findings(&block_on(async { gather(&blind.session()).await }).unwrap());
     assert!(!found.is_empty());
     assert!(found.iter().all(|finding| finding.severity == Severity::Info), "{found:?}");
 }
@@ -251,7 +251,7 @@ fn an_empty_cluster_lacks_kinds_and_operator() {
         ],
         404,
     );
-    let found = findings(&block_on(gather(&empty.session())).unwrap());
+    let found = findings(&block_on(async { gather(&empty.session()).await }).unwrap());
     let errors: Vec<Check> = found
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
@@ -274,7 +274,7 @@ fn of_secrets_only_the_metadata_is_asked_for() {
         ],
         404,
     );
-    let facts = block_on(gather(&server.session())).unwrap();
+    let facts = block_on(async { gather(&server.session()).await }).unwrap();
     assert_eq!(facts.secrets.len(), 1);
     assert_eq!(facts.secrets[0].present, Known::Is(true));
     let asked = server.asked();
