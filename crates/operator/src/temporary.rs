@@ -220,7 +220,7 @@ mod tests {
     fn only_a_mark_that_protects_nothing_is_taken_off() {
         let snapshot = |leaving: bool, marks: &[&str]| {
             let mut snapshot = VolumeSnapshot::new("copy", Default::default());
-            snapshot.metadata.deletion_timestamp = leaving.then(|| Time(jiff::Timestamp::UNIX_EPOCH));
+            snapshot.metadata.deletion_timestamp = leaving.then_some(Time(jiff::Timestamp::UNIX_EPOCH));
             snapshot.metadata.finalizers = Some(marks.iter().map(ToString::to_string).collect());
             snapshot
         };
