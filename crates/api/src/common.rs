@@ -188,3 +188,10 @@ pub struct ResolvedSource {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub snapshot_time: String,
 }
+
+impl ResolvedSource {
+    /// Namespace of the application's PVC. Runs that an older operator accepted do not say it: it is their own.
+    pub fn namespace_or<'a>(&'a self, run_namespace: &'a str) -> &'a str {
+        if self.namespace.is_empty() { run_namespace } else { &self.namespace }
+    }
+}

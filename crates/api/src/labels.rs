@@ -21,6 +21,8 @@ pub const DATA_UPLOAD_UID: &str = "longshore.dev/data-upload-uid";
 pub const RELEASE_AFTER: &str = "longshore.dev/release-after";
 /// Annotation of a Repository: a value that was not there before asks for a maintenance at once.
 pub const MAINTAIN_NOW: &str = "longshore.dev/maintain-now";
+/// Annotation of a DataDownload: the Secret of its repository, as it was when the download was accepted.
+pub const REPOSITORY_SECRET: &str = "longshore.dev/repository-secret";
 /// Label that marks all that Longshore made.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "longshore");
 

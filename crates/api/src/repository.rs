@@ -170,3 +170,13 @@ pub struct RepositoryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_points: Option<i64>,
 }
+
+impl RepositoryStatus {
+    /// Phase in which a maintenance is at work, or about to be.
+    pub const MAINTAINING: &str = "Maintaining";
+
+    /// Whether a maintenance is at work, or about to be.
+    pub fn is_maintaining(&self) -> bool {
+        self.phase.as_deref() == Some(Self::MAINTAINING)
+    }
+}

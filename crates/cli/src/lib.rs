@@ -11,6 +11,7 @@
 pub mod arguments;
 pub mod commands;
 mod failure;
+mod hidden;
 pub mod mover;
 pub mod output;
 mod progress;

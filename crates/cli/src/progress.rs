@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use longshore_job::{Progress, ProgressLine, Stage};
 use longshore_mover::Control;
-use longshore_repo::CheckProgress;
+use longshore_repo::{CheckProgress, PruneStage};
 
 use crate::ProgressForm;
 use crate::output::bytes;
@@ -148,6 +148,15 @@ fn say(sink: Sink, line: &str) {
         Sink::Stderr => writeln!(std::io::stderr().lock(), "{line}"),
         Sink::Stdout => writeln!(std::io::stdout().lock(), "{line}"),
     };
+}
+
+/// Tells how far a prune is.
+pub(crate) fn show_prune(control: &Control, stage: PruneStage) {
+    control.set_stage(match stage {
+        PruneStage::Marking | PruneStage::Planned(_) | PruneStage::Settling => Stage::Scanning,
+        PruneStage::Copying(..) => Stage::Transferring,
+        PruneStage::Indexing | PruneStage::Sweeping => Stage::Finishing,
+    });
 }
 
 /// Takes over how far a check has come.

@@ -14,6 +14,7 @@ mod doctor;
 mod entry;
 mod explain;
 mod failure;
+mod found;
 mod kind;
 mod output;
 mod place;

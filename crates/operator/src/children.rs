@@ -37,6 +37,19 @@ fn child(metadata: Option<&ObjectMeta>, uid: &str, state: impl FnOnce() -> Child
     }
 }
 
+/// The VolumeSnapshot that a PVC is made from.
+pub fn snapshot_source(claim: &PersistentVolumeClaim) -> Option<&str> {
+    const GROUP: &str = "snapshot.storage.k8s.io";
+    let spec = claim.spec.as_ref()?;
+    if let Some(source) = &spec.data_source {
+        return (source.kind == "VolumeSnapshot" && source.api_group.as_deref() == Some(GROUP))
+            .then_some(source.name.as_str());
+    }
+    let source = spec.data_source_ref.as_ref()?;
+    (source.kind == "VolumeSnapshot" && source.api_group.as_deref() == Some(GROUP))
+        .then_some(source.name.as_str())
+}
+
 fn error_message(error: Option<&SnapshotError>) -> Option<String> {
     error.and_then(|error| error.message.clone())
 }

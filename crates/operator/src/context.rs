@@ -10,6 +10,7 @@ use longshore_telemetry::metrics::Metrics;
 use crate::cluster::chain;
 use crate::followers::Followers;
 use crate::lanes::Lanes;
+use crate::names::{LANE, RUN_UID, label};
 use crate::options::Options;
 use crate::slots::{Admissions, Queued, entries, is_waiting, is_working};
 use crate::watches::Stores;
@@ -80,6 +81,19 @@ impl Context {
             entries(&stores.forgets.state()),
         ];
         self.admissions.admit(&run.uid().unwrap_or_default(), all.concat(), &self.options.slots())
+    }
+
+    /// The lane for a run's mover, if movers per node are limited.
+    pub fn lane(&self, uid: &str) -> Option<u32> {
+        let lanes = self.options.concurrent_per_node?;
+        let jobs = self.stores.protected.values().flat_map(|protected| protected.jobs.state());
+        let taken = jobs
+            .filter_map(|job| {
+                let lane = label(&job.metadata, LANE)?.parse().ok()?;
+                Some((label(&job.metadata, RUN_UID)?.to_owned(), lane))
+            })
+            .collect();
+        Some(self.lanes.choose(uid, &taken, lanes))
     }
 
     /// Tells the users of an object what happened. An event that cannot be written is no reason to stop.

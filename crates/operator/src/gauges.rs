@@ -39,7 +39,7 @@ fn update(context: &Context) {
             let pvc = status.source_pvc_data.and_then(|pvc| pvc.name);
             let (source, own) =
                 (status.resolved_source.unwrap_or_default(), backup.namespace().unwrap_or_default());
-            let namespace = crate::kinds::backup::source_namespace(&source, &own);
+            let namespace = source.namespace_or(&own);
             last_success(&context.metrics.backup, namespace, pvc, status.completion_timestamp);
         }
     }

@@ -5,9 +5,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use crate::context::Context;
-use crate::names::{LANE, RUN_UID, label};
-
 /// Lanes that were given out, until the watch delivers the Job that says so.
 #[derive(Debug, Default)]
 pub struct Lanes(Mutex<HashMap<String, u32>>);
@@ -30,19 +27,6 @@ impl Lanes {
     pub fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
-}
-
-/// The lane for a run's mover, if movers per node are limited.
-pub fn lane(context: &Context, uid: &str) -> Option<u32> {
-    let lanes = context.options.concurrent_per_node?;
-    let jobs = context.stores.protected.values().flat_map(|protected| protected.jobs.state());
-    let taken = jobs
-        .filter_map(|job| {
-            let lane = label(&job.metadata, LANE)?.parse().ok()?;
-            Some((label(&job.metadata, RUN_UID)?.to_owned(), lane))
-        })
-        .collect();
-    Some(context.lanes.choose(uid, &taken, lanes))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use longshore_api::labels::{
-    DATA_UPLOAD_UID, LANE, MAINTAIN_NOW, MANAGED_BY, RELEASE_AFTER, ROLE, RUN, RUN_NAME, RUN_NAMESPACE,
-    RUN_UID, Role, RunKind, belongs_to, has_role, label, run_of,
+    DATA_UPLOAD_UID, LANE, MAINTAIN_NOW, MANAGED_BY, RELEASE_AFTER, REPOSITORY_SECRET, ROLE, RUN, RUN_NAME,
+    RUN_NAMESPACE, RUN_UID, Role, RunKind, belongs_to, has_role, label, run_of,
 };
 
 const LABEL_BYTES_MAX: usize = 63;

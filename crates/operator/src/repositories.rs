@@ -5,14 +5,23 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use longshore_api::{
-    ChoiceError, ForgetLocation, LocalReference, Repository, repository_for_location, repository_named,
+    ChoiceError, ForgetLocation, LocalReference, Repository, RepositoryStatus, repository_for_location,
+    repository_named,
 };
 
-use crate::kinds::repository::MAINTAINING;
 use crate::reason::{OperatorReason, Trouble};
 
 fn not_configured(message: impl Into<String>) -> Trouble {
     Trouble::new(OperatorReason::RepositoryNotConfigured, message)
+}
+
+/// Secret of runs that name none: what the first generation of plugins wrote into restores.
+const DEFAULT_SECRET: &str = "restic-secret";
+
+/// The Secret that a run names, or the one that OADP's first plugins meant by naming none.
+pub fn secret_name(named: Option<&LocalReference>) -> &str {
+    let name = named.and_then(|reference| reference.name.as_deref());
+    name.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_SECRET)
 }
 
 fn name_of(reference: Option<&LocalReference>) -> Option<String> {
@@ -92,9 +101,8 @@ pub fn claim_of<'a>(
     }
     let Some(claim) = claims.pop_first().flatten() else { return Ok(None) };
     let is_maintained = |repository: &&&Repository| {
-        let status = repository.status.as_ref();
         own_claim(repository).is_ok_and(|own| own.as_ref() == Some(&claim))
-            && status.and_then(|status| status.phase.as_deref()) == Some(MAINTAINING)
+            && repository.status.as_ref().is_some_and(RepositoryStatus::is_maintaining)
     };
     match of_namespace.iter().find(is_maintained) {
         Some(busy) => {
@@ -228,7 +236,7 @@ mod tests {
     #[test]
     fn movers_keep_away_from_a_volume_that_is_maintained() {
         let (mut nfs, same_volume) = (on_volume("nfs", "export"), on_volume("same", "export"));
-        nfs.status.get_or_insert_default().phase = Some(MAINTAINING.to_owned());
+        nfs.status.get_or_insert_default().phase = Some(RepositoryStatus::MAINTAINING.to_owned());
         for secret in ["nfs-movers", "same-movers"] {
             let trouble = claim_of([&nfs, &same_volume], "velero", secret).unwrap_err();
             assert_eq!(trouble.reason.as_str(), "RepositoryInMaintenance", "{secret}");

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use kube::Resource;
 use kube::runtime::controller::{Action, Config, Error as PassError, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
-use longshore_api::{LocalReference, Phase, RunProgress};
+use longshore_api::{Phase, RunProgress};
 use longshore_job::Outcome;
 use longshore_telemetry::metrics::{Ended as EndedLabels, Kind, Namespace, Pass, RunMetrics, Source};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -27,15 +27,6 @@ use crate::status::{
     PROGRESSING, RunStatus, failure, progressing_reason, set_condition, set_generation, trouble,
 };
 use crate::sweep::Sweep;
-
-/// Secret of runs that name none: what the first generation of plugins wrote into restores.
-pub const DEFAULT_SECRET: &str = "restic-secret";
-
-/// The Secret that a run names, or the one that OADP's first plugins meant by naming none.
-pub fn secret_name(named: Option<&LocalReference>) -> &str {
-    let name = named.and_then(|reference| reference.name.as_deref());
-    name.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_SECRET)
-}
 
 /// Passes at once, of one controller.
 const PASSES_AT_ONCE: u16 = 16;

@@ -14,11 +14,10 @@ use longshore_api::{
     VolumeSnapshotRestore,
 };
 
-use crate::kinds::backup::source_namespace;
-use crate::kinds::data_move::{Notes, SECRET};
-use crate::names::RunKind;
-use crate::runner::secret_name;
-use crate::status::RunStatus;
+use crate::names::{REPOSITORY_SECRET, RunKind};
+use crate::reason::OperatorReason;
+use crate::repositories::secret_name;
+use crate::status::{PROGRESSING, RunStatus};
 
 /// How many runs may work at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +65,7 @@ impl Queued for VolumeSnapshotBackup {
     fn turn(&self) -> String {
         let source = self.status.as_ref().and_then(|status| status.resolved_source.as_ref());
         let own = self.namespace().unwrap_or_default();
-        source.map_or(own.as_str(), |source| source_namespace(source, &own)).to_owned()
+        source.map_or(own.as_str(), |source| source.namespace_or(&own)).to_owned()
     }
 }
 
@@ -101,7 +100,7 @@ impl Queued for DataDownload {
     }
 
     fn repository(&self) -> (String, String) {
-        let secret = Notes::read(&self.metadata).text(SECRET).unwrap_or_default().to_owned();
+        let secret = self.annotations().get(REPOSITORY_SECRET).cloned().unwrap_or_default();
         (self.namespace().unwrap_or_default(), secret)
     }
 
@@ -117,7 +116,7 @@ impl Queued for ForgetRequest {
     /// One that pauses after a failed attempt has no place: it must not stand in the way of others.
     fn place(&self) -> (Phase, Option<BatchingStatus>) {
         let Some(status) = &self.status else { return (Phase::New, None) };
-        let pauses = status.next_attempt_time.as_ref().is_some_and(|time| time.0 > crate::runner::now());
+        let pauses = status.next_attempt_time.as_ref().is_some_and(|time| time.0 > Timestamp::now());
         let batching = match status.attempting {
             Some(true) => Some(BatchingStatus::Processing),
             _ if pauses => None,
@@ -151,6 +150,14 @@ pub fn waits_for_content(backup: &VolumeSnapshotBackup, content: &str) -> bool {
     let named = backup.spec.volume_snapshot_content.as_ref().and_then(|reference| reference.name.as_deref());
     let (phase, batching) = backup.place();
     !phase.is_terminal() && batching.is_none() && named == Some(content)
+}
+
+/// Whether a request to forget waits for a Repository to come or to be mended.
+pub fn waits_for_repository(request: &ForgetRequest) -> bool {
+    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        condition.type_ == PROGRESSING && condition.reason == OperatorReason::RepositoryNotConfigured.as_str()
+    })
 }
 
 /// A run in the queue.

@@ -7,8 +7,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use longshore_api::{
-    DataDownload, DataUpload, ForgetRequest, Repository, VolumeSnapshotBackup, VolumeSnapshotContent,
-    VolumeSnapshotRestore,
+    DataUpload, ForgetRequest, Repository, VolumeSnapshotBackup, VolumeSnapshotContent, VolumeSnapshotRestore,
 };
 
 use crate::cluster::{Error, classify};
@@ -65,14 +64,11 @@ impl Sweep for DataUpload {
     }
 }
 
-impl Sweep for DataDownload {
-    async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
-        sweep_runs::<Self>(&context, RunKind::DataDownload, &run).await?;
-        crate::kinds::data_download::sweep_volumes(&context, &run).await
-    }
-}
-
-async fn sweep_runs<K>(context: &Context, kind: RunKind, run: &ObjectRef<K>) -> Result<(), Error>
+/// Removes the temporary children of a run of this kind that does not exist.
+///
+/// # Errors
+/// Whatever the API server refuses.
+pub async fn sweep_runs<K>(context: &Context, kind: RunKind, run: &ObjectRef<K>) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone

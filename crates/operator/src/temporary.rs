@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::api::LogParams;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use longshore_api::{VolumeSnapshot, VolumeSnapshotContent};
@@ -104,13 +105,20 @@ impl Temporary {
         names
     }
 
-    /// State of the mover.
-    pub fn mover(&self) -> MoverState {
-        mover_state(MoverObjects {
+    /// State of the mover, with the last lines of one that ended without a result.
+    pub async fn mover(&self, context: &Context, namespace: &str) -> MoverState {
+        let mut mover = mover_state(MoverObjects {
             job: self.jobs.first().map(AsRef::as_ref),
             pods: &self.pods,
             warnings: &self.warnings,
-        })
+        });
+        if let MoverState::Failed { trouble, silent_pod: Some(pod) } = &mut mover {
+            let tail = log_tail(context, namespace, pod).await;
+            if !tail.is_empty() {
+                trouble.message = format!("{}; its last lines: {tail}", trouble.message);
+            }
+        }
+        mover
     }
 
     /// Deletes Job and pods.
@@ -161,6 +169,15 @@ impl Temporary {
         }
         Ok(())
     }
+}
+
+/// The last lines of a mover that said nothing else. Without them the message is shorter, nothing more.
+async fn log_tail(context: &Context, namespace: &str, pod: &str) -> String {
+    let parameters = LogParams { tail_lines: Some(6), limit_bytes: Some(4096), ..LogParams::default() };
+    let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
+    let mut text = pods.logs(pod, &parameters).await.unwrap_or_default().trim().replace('\n', " | ");
+    crate::reason::truncate(&mut text, 600);
+    text
 }
 
 /// csi-provisioner marks a VolumeSnapshot while it makes a volume of it, and forgets the mark when the PVC goes meanwhile; it finds such marks

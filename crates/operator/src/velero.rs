@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use longshore_api::{Phase, VeleroBackup, velero_label_value};
 use longshore_job::{KnownBackups, VELERO_BACKUP_LABEL};
 
 use crate::cluster::chain;
-use crate::context::Context;
 use crate::names::{DATA_UPLOAD_UID, RunKind};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::Queued;
@@ -87,7 +86,8 @@ fn read(name: &str, phase: &str, deleting: bool) -> Requester {
 
 /// Asks for the Velero object that asked for `run`, if its label names one, and it is not too late for the answer to matter.
 pub async fn requester<K: Queued>(
-    context: &Context,
+    client: &Client,
+    memory: &Memory,
     run: &K,
     protected_namespace: &str,
     unfinished: bool,
@@ -102,11 +102,11 @@ pub async fn requester<K: Queued>(
         return Requester::Unknown;
     };
     let shown = format!("Velero {kind} {protected_namespace}/{name}");
-    if let Some(known) = context.velero.get(&shown) {
+    if let Some(known) = memory.get(&shown) {
         return known;
     }
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("velero.io", "v1", kind), plural);
-    let api = Api::<DynamicObject>::namespaced_with(context.client.clone(), protected_namespace, &resource);
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), protected_namespace, &resource);
     let answer = match api.get_opt(name).await {
         Ok(Some(object)) => {
             let phase = object.data["status"]["phase"].as_str().unwrap_or_default();
@@ -118,7 +118,7 @@ pub async fn requester<K: Queued>(
             Requester::Unknown
         }
     };
-    context.velero.put(shown, &answer);
+    memory.put(shown, &answer);
     answer
 }
 
@@ -150,12 +150,12 @@ pub fn follow<S: RunStatus, T>(
 const NAMES_BYTES_MAX: usize = 64 << 10;
 
 /// The Backups that Velero has anywhere in the cluster. `None` when Velero is absent or may not be asked: then nobody may conclude anything.
-pub async fn known_backups(context: &Context, now: Timestamp) -> Option<KnownBackups> {
-    let found = Api::<VeleroBackup>::all(context.client.clone()).list_metadata(&ListParams::default()).await;
+pub async fn known_backups(client: &Client, cluster_uid: &str, now: Timestamp) -> Option<KnownBackups> {
+    let found = Api::<VeleroBackup>::all(client.clone()).list_metadata(&ListParams::default()).await;
     match found {
         Ok(found) => {
             let names = found.items.iter().map(|backup| velero_label_value(&backup.name_any())).collect();
-            known(&context.cluster_uid, now, names)
+            known(cluster_uid, now, names)
         }
         Err(error) => {
             tracing::debug!(error = %chain(&error), "Velero's backups cannot be listed");

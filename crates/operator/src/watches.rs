@@ -22,9 +22,10 @@ use longshore_api::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::children::snapshot_source;
 use crate::names::{ROLE, RUN_UID, Role, belongs_to, has_role, label};
 use crate::reason::{OperatorReason, Trouble};
-use crate::slots::{Queued, is_waiting, is_working};
+use crate::slots::{Queued, is_waiting, is_working, waits_for_repository};
 
 mod velero;
 mod wakes;
@@ -238,7 +239,7 @@ pub fn start(client: &Client, protected_namespaces: &[String]) -> (Stores, Wakes
         spawner.spawn("persistentvolumeclaims", api, any(), move |object: &PersistentVolumeClaim| {
             senders.wake_run(object);
             senders.wake_downloads_to(&velero.downloads, object);
-            if crate::kinds::keeper::snapshot_source(object).is_some() {
+            if snapshot_source(object).is_some() {
                 keepers(&contents).iter().for_each(|keeper| senders.wake_keeper(keeper));
             }
         })
@@ -312,7 +313,7 @@ fn spawn_own_kinds(
     let repositories = spawner.spawn(&name("repositories"), api, any(), move |object: &Repository| {
         let _closed = senders.repositories.send(ObjectRef::from_obj(object)).is_err();
         for request in waiting.state_filter(|request| {
-            request.namespace() == object.namespace() && crate::kinds::forget::waits_for_repository(request)
+            request.namespace() == object.namespace() && waits_for_repository(request)
         }) {
             let _closed = senders.forgets.send(ObjectRef::from_obj(request.as_ref())).is_err();
         }

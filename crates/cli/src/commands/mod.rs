@@ -19,7 +19,6 @@ mod snapshots;
 mod stats;
 mod version;
 
-pub(crate) use prune::{remove_hidden, show as show_prune};
 pub use snapshots::SnapshotView;
 
 use clap::CommandFactory;

@@ -3,18 +3,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use longshore_job::Stage;
-use longshore_mover::{Control, MoverError};
-use longshore_repo::store::Class;
-use longshore_repo::{
-    PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage, RepoError, Repository,
-};
+use longshore_mover::MoverError;
+use longshore_repo::{PruneEstimate, PruneOptions, PrunePolicy, PruneReport, PruneStage, Repository};
 use serde::Serialize;
 
 use crate::arguments::{GlobalArguments, PruneArguments};
+use crate::hidden::{Versions, remove_hidden};
 use crate::output::bytes;
-use crate::progress::{Sink, Watcher};
+use crate::progress::{Sink, Watcher, show_prune};
 use crate::settings::Access;
 use crate::{Failure, output};
 
@@ -48,15 +44,6 @@ pub struct Report {
     versions: Option<Versions>,
 }
 
-/// What was removed of a bucket that keeps versions.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Versions {
-    removed: u64,
-    removed_bytes: u64,
-    locked: u64,
-}
-
 pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failure> {
     let access = Access::from(global)?;
     let repository = access.open()?;
@@ -69,7 +56,7 @@ pub fn run(global: &GlobalArguments, verb: &PruneArguments) -> Result<u8, Failur
     let report = if verb.dry_run {
         let control = super::backup::watch()?;
         let _watcher = Watcher::start(global.progress, Sink::Stderr, control.clone());
-        let estimate = repository.plan_prune(&options, &mut |stage| show(&control, stage));
+        let estimate = repository.plan_prune(&options, &mut |stage| show_prune(&control, stage));
         Report { dry_run: true, ..Report::from(&estimate.map_err(MoverError::from)?) }
     } else {
         execute(global, &access, &repository, &options, verb.keep_hidden)?
@@ -104,46 +91,12 @@ pub(super) fn execute(
             if let PruneStage::Planned(estimate) = &stage {
                 say(estimate);
             }
-            show(&control, stage);
+            show_prune(&control, stage);
         })
         .map_err(MoverError::from)?;
     let checkpoint = repository.checkpoint().map_err(MoverError::from)?;
     let versions = remove_hidden(access, repository, keep_hidden)?;
     Ok(Report { checkpoint: Some(checkpoint.to_string()), versions, ..Report::from(&report) })
-}
-
-/// In a bucket that keeps versions, what was deleted is only hidden; this gives its space back.
-pub(crate) fn remove_hidden(
-    access: &Access,
-    repository: &Repository,
-    keep: Duration,
-) -> Result<Option<Versions>, Failure> {
-    let Some(bucket) = access.bucket()? else { return Ok(None) };
-    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-    let before = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
-    match repository.remove_hidden(&bucket, before) {
-        Ok(removed) => Ok(Some(Versions {
-            removed: removed.versions,
-            removed_bytes: removed.bytes,
-            locked: removed.locked,
-        })),
-        // Stores that only speak like S3, and credentials without this right: what is hidden stays hidden.
-        Err(RepoError::Store { source })
-            if matches!(source.class(), Class::AccessDenied | Class::Permanent) =>
-        {
-            tracing::info!(error = %source, "the bucket's versions cannot be looked at; what is hidden there stays");
-            Ok(None)
-        }
-        Err(error) => Err(MoverError::from(error).into()),
-    }
-}
-
-pub(crate) fn show(control: &Control, stage: PruneStage) {
-    control.set_stage(match stage {
-        PruneStage::Marking | PruneStage::Planned(_) | PruneStage::Settling => Stage::Scanning,
-        PruneStage::Copying(..) => Stage::Transferring,
-        PruneStage::Indexing | PruneStage::Sweeping => Stage::Finishing,
-    });
 }
 
 impl Report {

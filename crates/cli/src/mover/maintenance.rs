@@ -15,8 +15,8 @@ use longshore_repo::{
 use super::tasks::{failed, milliseconds, source};
 use super::{Failed, abandoned, credentials, retention};
 use crate::arguments::{KEEP_HIDDEN, MoverArguments};
-use crate::commands::{remove_hidden, show_prune};
-use crate::progress::show_check;
+use crate::hidden::remove_hidden;
+use crate::progress::{show_check, show_prune};
 use crate::settings::Access;
 
 /// Deletes the one restore point that the task names. One that is not there (any more) is a success, but only in a repository that was found and

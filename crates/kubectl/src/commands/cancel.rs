@@ -4,11 +4,11 @@ use longshore_api::{DataDownload, DataUpload, ForgetRequest, VolumeSnapshotBacku
 use serde::Serialize;
 use serde_json::json;
 
-use super::status::{DATA_MOVER, gather, only};
 use crate::arguments::{CancelArguments, DryRun, OutputForm};
 use crate::cluster::{Session, delete, merge};
 use crate::entry::Entry;
 use crate::failure::Failure;
+use crate::found::{DATA_MOVER, gather, only};
 use crate::kind::Kind;
 use crate::output;
 use crate::run::announcement;

@@ -9,11 +9,11 @@ use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 use longshore_api::labels::RUN_UID;
 
-use super::status::{DATA_MOVER, Found, gather, only};
 use crate::arguments::LogsArguments;
 use crate::cluster::{Session, list};
 use crate::entry::Entry;
 use crate::failure::Failure;
+use crate::found::{DATA_MOVER, Found, gather, only};
 use crate::kind::Kind;
 use crate::output;
 

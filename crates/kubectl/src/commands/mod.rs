@@ -7,8 +7,6 @@ mod logs;
 mod restore;
 mod status;
 
-pub(crate) use status::{DATA_MOVER, gather as gather_entries};
-
 use crate::arguments::{Arguments, Command};
 use crate::cluster::Session;
 use crate::failure::Failure;

@@ -24,9 +24,9 @@ use super::facts::{
 };
 use super::rights::{of_operator, of_user};
 use crate::cluster::{Session, get, list};
-use crate::commands::{DATA_MOVER, gather_entries};
 use crate::entry::Entry;
 use crate::failure::{Class, Failure};
+use crate::found::{self, DATA_MOVER};
 use crate::kind::Kind;
 use crate::place::{Operator, find_operators};
 
@@ -49,7 +49,7 @@ pub async fn gather(session: &Session) -> Result<Facts, Failure> {
     let operators = known(find_operators(session).await);
     // Children first: a run that is made meanwhile then has its children unseen rather than itself.
     let (children, mut unknown) = children(session).await;
-    let found = gather_entries(session, None, DATA_MOVER).await?;
+    let found = found::gather(session, None, DATA_MOVER).await?;
     unknown.extend(found.unknown);
     let mut run_uids: Vec<String> = found.entries.iter().map(|entry| entry.uid.clone()).collect();
     match uids::<DataDownload>(&session.everywhere()).await {

@@ -127,7 +127,7 @@ fn vsm_34_downloads_share_the_slots_the_turns_and_the_repository_of_restores() {
         download.metadata.uid = Some(uid.to_owned());
         download.metadata.namespace = Some("vault".to_owned());
         download.metadata.creation_timestamp = Some(Time(at(second)));
-        download.metadata.annotations = Some([(SECRET.to_owned(), "r".to_owned())].into());
+        download.metadata.annotations = Some([(REPOSITORY_SECRET.to_owned(), "r".to_owned())].into());
         let target = TargetVolumeSpec { namespace: Some(target.to_owned()), ..Default::default() };
         download.spec.target_volume = Some(target);
         download.status.get_or_insert_default().phase = Some(phase.as_str().to_owned());

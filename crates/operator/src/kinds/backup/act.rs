@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use longshore_api::{ResolvedSource, VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent};
+use longshore_api::{VolumeSnapshot, VolumeSnapshotBackup, VolumeSnapshotContent};
 use longshore_job::{
     BackupTask, CONTRACT_VERSION, JobDocument, RunIdentity, SourceVolume, Task, VELERO_BACKUP_LABEL,
     VolumeMode, parse_bytes,
@@ -18,14 +18,14 @@ use super::observe::Observed;
 use crate::class_options::{self, Side};
 use crate::cluster::{Error, create, set_finalizer, write_status};
 use crate::context::Context;
-use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::Role;
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_content,
 };
+use crate::repositories::secret_name;
 use crate::repository_volume::claim_for;
-use crate::runner::{Ended, after_write, requeue, secret_name, tell_result, with_trouble};
+use crate::runner::{Ended, after_write, requeue, tell_result, with_trouble};
 use crate::status::RunStatus;
 
 /// Carries `decision` out.
@@ -63,7 +63,7 @@ pub async fn act(
     let source = status.resolved_source.clone().unwrap_or_default();
     let ended = Ended {
         metrics: &context.metrics.backup,
-        namespace: source_namespace(&source, &observed.run.namespace),
+        namespace: source.namespace_or(&observed.run.namespace),
         pvc: status.source_pvc_data.as_ref().and_then(|pvc| pvc.name.as_deref()).unwrap_or_default(),
         progress: status.progress.as_ref(),
     };
@@ -128,7 +128,7 @@ async fn carry_out(
                 volume: Some((&name, mode(&source.volume_mode))),
                 secret,
                 repository: repository.as_deref(),
-                lane: lanes::lane(context, &run.uid),
+                lane: context.lane(&run.uid),
             };
             let document = document(backup, observed);
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;
@@ -159,11 +159,6 @@ fn mode(text: &str) -> VolumeMode {
     if text == VolumeMode::Block.as_str() { VolumeMode::Block } else { VolumeMode::Filesystem }
 }
 
-/// Namespace of the application's PVC. Runs that an older operator accepted do not say it: it is their own.
-pub(crate) fn source_namespace<'a>(source: &'a ResolvedSource, run_namespace: &'a str) -> &'a str {
-    if source.namespace.is_empty() { run_namespace } else { &source.namespace }
-}
-
 /// What the snapshot record says of the run beside its volume: the Velero Backup that it was made for.
 fn record_labels(backup: &VolumeSnapshotBackup) -> BTreeMap<String, String> {
     let name = backup.labels().get(VELERO_BACKUP_LABEL).filter(|name| !name.is_empty());
@@ -183,7 +178,7 @@ fn document(backup: &VolumeSnapshotBackup, observed: &Observed) -> JobDocument {
         },
         task: Task::Backup(Box::new(BackupTask {
             source: SourceVolume {
-                namespace: source_namespace(&source, &observed.run.namespace).to_owned(),
+                namespace: source.namespace_or(&observed.run.namespace).to_owned(),
                 cluster_uid: source.cluster_uid,
                 pvc_name: pvc.name.unwrap_or_default(),
                 pvc_uid: source.pvc_uid,

@@ -13,9 +13,9 @@ use kube::{Resource, ResourceExt};
 use longshore_api::VolumeSnapshotBackup;
 use tracing::Instrument;
 
-pub(crate) use act::{at_least, source_namespace};
+pub(crate) use act::at_least;
 pub use decide::{Decision, Found, Seen, Source, Step, decide};
-pub(crate) use observe::{mover_state, only_snapshot_class};
+pub(crate) use observe::only_snapshot_class;
 
 use crate::cluster::Error;
 use crate::context::Context;

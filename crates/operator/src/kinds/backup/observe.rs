@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{ListParams, LogParams};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use longshore_api::{
     FINALIZER, Phase, ResolvedSource, SourcePVCData, VolumeSnapshot, VolumeSnapshotBackup,
@@ -16,7 +16,7 @@ use super::decide::{Found, Seen, Source};
 use crate::children::{claim_child, content_child, snapshot_child};
 use crate::cluster::{Error, classify};
 use crate::context::Context;
-use crate::mover::{MoverState, claim_warning};
+use crate::mover::claim_warning;
 use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};
 use crate::status::RunStatus;
@@ -50,14 +50,14 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
     if protected && finalizer && about_to_leave && temporary.names().is_empty() {
         temporary = Temporary::from_server(context, &run, &namespace).await?;
     }
-    let mover = mover_state(context, &namespace, &temporary).await;
+    let mover = temporary.mover(context, &namespace).await;
     let source = if unaccepted(&status) && !deleting && finalizer {
         find_source(context, backup, &run).await?
     } else {
         Source::Unknown
     };
     let unfinished = !deleting && finalizer && protected;
-    let requester = velero::requester(context, backup, &namespace, unfinished).await;
+    let requester = velero::requester(&context.client, &context.velero, backup, &namespace, unfinished).await;
     let stores = &context.stores;
     let name = run.child_name();
     let claim = named(&stores.claims, Some(&namespace), &name);
@@ -90,27 +90,6 @@ pub async fn observe(context: &Context, backup: &VolumeSnapshotBackup) -> Result
         blocked,
     };
     Ok(Observed { seen, run, namespace, temporary })
-}
-
-/// The mover, with the last lines of one that ended without a result.
-pub(crate) async fn mover_state(context: &Context, namespace: &str, temporary: &Temporary) -> MoverState {
-    let mut mover = temporary.mover();
-    if let MoverState::Failed { trouble, silent_pod: Some(pod) } = &mut mover {
-        let tail = log_tail(context, namespace, pod).await;
-        if !tail.is_empty() {
-            trouble.message = format!("{}; its last lines: {tail}", trouble.message);
-        }
-    }
-    mover
-}
-
-/// The last lines of a mover that said nothing else. Without them the message is shorter, nothing more.
-async fn log_tail(context: &Context, namespace: &str, pod: &str) -> String {
-    let parameters = LogParams { tail_lines: Some(6), limit_bytes: Some(4096), ..LogParams::default() };
-    let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
-    let mut text = pods.logs(pod, &parameters).await.unwrap_or_default().trim().replace('\n', " | ");
-    crate::reason::truncate(&mut text, 600);
-    text
 }
 
 /// Whether the run has no place in the queue yet.

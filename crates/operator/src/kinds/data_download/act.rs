@@ -18,7 +18,6 @@ use super::volume;
 use crate::cluster::{Error, create, delete};
 use crate::context::Context;
 use crate::kinds::data_move::{DataMoveStatus, VOLUME, tell_phase, write};
-use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::{Role, RunId};
 use crate::objects::{ClaimRequest, MoverPod, claim, mover_job};
@@ -91,7 +90,7 @@ async fn carry_out(
                 volume: Some((&run.child_name(), task.reference.volume_mode)),
                 secret,
                 repository: observed.repository.as_deref(),
-                lane: lanes::lane(context, &run.uid),
+                lane: context.lane(&run.uid),
             };
             let document = document(run, download, task);
             let job = mover_job(run, &context.options.mover(), pod, &document).map_err(Error::Document)?;

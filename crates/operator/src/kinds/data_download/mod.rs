@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use longshore_api::DataDownload;
 
 pub use decide::{Plan, Request, Seen, Step, Target, Volume, decide};
-pub use volume::{sweep_volumes, volumes_on_their_way};
+pub use volume::volumes_on_their_way;
 
 use crate::cluster::Error;
 use crate::context::Context;

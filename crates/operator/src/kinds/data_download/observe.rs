@@ -13,7 +13,6 @@ use super::volume;
 use crate::children::{Child, claim_child};
 use crate::cluster::{Error, classify};
 use crate::context::Context;
-use crate::kinds::backup::mover_state;
 use crate::kinds::data_move::{
     DataMoveStatus, SECRET, VOLUME, owner_over, record, repository_secret, why_cancel,
 };
@@ -108,7 +107,7 @@ pub async fn observe(context: &Context, download: &DataDownload) -> Result<Obser
             .await?,
         claim: if claim.is_none() && claim_state != Child::Foreign { Child::Absent } else { claim_state },
         claim_volume: claim.as_deref().map(names).filter(|name| !name.is_empty()).map(str::to_owned),
-        mover: mover_state(context, &run.namespace, &temporary).await,
+        mover: temporary.mover(context, &run.namespace).await,
         mover_gone: temporary.jobs.is_empty() && temporary.pods.is_empty(),
         volume,
         leftovers: temporary.names(),

@@ -1,5 +1,7 @@
 //! The volume on its way from our PVC to the application's. Found by the note on the DataDownload, and by the label on the volume.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
@@ -9,6 +11,7 @@ use super::decide::Volume;
 use crate::cluster::{Error, classify, list, merge};
 use crate::context::Context;
 use crate::names::{RUN, RUN_UID, RunId, RunKind, belongs_to, run_of};
+use crate::sweep::{Sweep, sweep_runs};
 use crate::temporary::named;
 
 /// Annotation of the volume: the reclaim policy that it had before.
@@ -197,19 +200,26 @@ pub async fn remove(context: &Context, run: &RunId, volume: &PersistentVolume) -
 ///
 /// # Errors
 /// Whatever the API server refuses.
-pub async fn volumes_on_their_way(context: &Context) -> Result<Vec<std::sync::Arc<PersistentVolume>>, Error> {
+pub async fn volumes_on_their_way(context: &Context) -> Result<Vec<Arc<PersistentVolume>>, Error> {
     let all = list(&volumes(context), RUN_UID).await?;
-    let of_download = |volume: &std::sync::Arc<PersistentVolume>| {
+    let of_download = |volume: &Arc<PersistentVolume>| {
         run_of(&volume.metadata).is_some_and(|(kind, ..)| kind == RunKind::DataDownload)
     };
     Ok(all.into_iter().filter(of_download).collect())
+}
+
+impl Sweep for DataDownload {
+    async fn sweep(context: Arc<Context>, run: ObjectRef<Self>) -> Result<(), Error> {
+        sweep_runs::<Self>(&context, RunKind::DataDownload, &run).await?;
+        sweep_volumes(&context, &run).await
+    }
 }
 
 /// Removes volumes whose DataDownload is gone; one that is bound to an application's PVC only loses our marks.
 ///
 /// # Errors
 /// Whatever the API server refuses.
-pub async fn sweep_volumes(context: &Context, download: &ObjectRef<DataDownload>) -> Result<(), Error> {
+async fn sweep_volumes(context: &Context, download: &ObjectRef<DataDownload>) -> Result<(), Error> {
     let namespace = download.namespace.as_deref().unwrap_or_default();
     let downloads = Api::<DataDownload>::namespaced(context.client.clone(), namespace);
     for volume in volumes_on_their_way(context).await? {

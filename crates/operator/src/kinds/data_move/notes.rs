@@ -12,7 +12,7 @@ pub const PREPARED: &str = "longshore.dev/prepared-at";
 /// Note: when it was told to end.
 pub const CANCELING: &str = "longshore.dev/canceling-at";
 /// Note: the Secret of its repository, which it keeps whatever becomes of the Repository.
-pub const SECRET: &str = "longshore.dev/repository-secret";
+pub use crate::names::REPOSITORY_SECRET as SECRET;
 /// Note: the volume that holds the restored data.
 pub const VOLUME: &str = "longshore.dev/restored-volume";
 /// Note: when the data was on that volume.

@@ -18,8 +18,6 @@ pub use decide::{Asked, Decision, Seen, Step, Terms, after_failure, decide};
 use crate::cluster::Error;
 use crate::context::Context;
 use crate::names::{RunId, RunKind};
-use crate::reason::OperatorReason;
-use crate::status::PROGRESSING;
 
 /// The request as its Job names it.
 pub fn run_id(request: &ForgetRequest) -> RunId {
@@ -29,14 +27,6 @@ pub fn run_id(request: &ForgetRequest) -> RunId {
         namespace: request.namespace().unwrap_or_default(),
         name: request.name_any(),
     }
-}
-
-/// Whether a request waits for a Repository to come or to be mended.
-pub fn waits_for_repository(request: &ForgetRequest) -> bool {
-    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| {
-        condition.type_ == PROGRESSING && condition.reason == OperatorReason::RepositoryNotConfigured.as_str()
-    })
 }
 
 /// One pass over a request.

@@ -8,7 +8,6 @@ use longshore_job::{ReferenceError, RestorePointReference};
 
 use super::decide::{Asked, Seen};
 use crate::context::Context;
-use crate::kinds::backup::mover_state;
 use crate::names::RunId;
 use crate::reason::{OperatorReason, Trouble};
 use crate::repositories;
@@ -36,7 +35,7 @@ pub async fn observe(context: &Context, request: &ForgetRequest) -> Observed {
         status: request.status.clone().unwrap_or_default(),
         asked: asked(context, request),
         has_slot: !deleting && context.has_slot(request),
-        mover: mover_state(context, &run.namespace, &temporary).await,
+        mover: temporary.mover(context, &run.namespace).await,
         leftovers: !temporary.names().is_empty(),
         blocked: stores.blocked(&run.namespace),
     };

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::observe::{reference, still_at_work};
 use super::*;
 use crate::mover::MoverState;
-use crate::reason::{Reason, Trouble};
-use crate::status::Limits;
+use crate::reason::{OperatorReason, Reason, Trouble};
+use crate::status::{Limits, PROGRESSING};
 
 const RUN: &str = "5f0e5b52-6cd9-4a63-9a4e-0a5b1b1f3c11";
 

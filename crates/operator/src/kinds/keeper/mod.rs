@@ -15,7 +15,6 @@ use kube::runtime::controller::Action;
 use longshore_api::VolumeSnapshotContent;
 
 pub use decide::{Bound, Decision, Seen, Step, decide};
-pub use observe::snapshot_source;
 
 use crate::cluster::Error;
 use crate::context::Context;

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use longshore_api::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 
 use super::decide::{Bound, Seen};
+use crate::children::snapshot_source;
 use crate::context::Context;
 use crate::names::{RELEASE_AFTER, RUN_UID, Role, belongs_to, has_role, label, run_of};
 use crate::slots::Queued;
@@ -23,19 +24,6 @@ pub struct Observed {
     pub other_contents: Vec<Arc<VolumeSnapshotContent>>,
     /// VolumeSnapshots of the run's target.
     pub other_snapshots: Vec<Arc<VolumeSnapshot>>,
-}
-
-/// The VolumeSnapshot that a PVC is made from.
-pub fn snapshot_source(claim: &PersistentVolumeClaim) -> Option<&str> {
-    const GROUP: &str = "snapshot.storage.k8s.io";
-    let spec = claim.spec.as_ref()?;
-    if let Some(source) = &spec.data_source {
-        return (source.kind == "VolumeSnapshot" && source.api_group.as_deref() == Some(GROUP))
-            .then_some(source.name.as_str());
-    }
-    let source = spec.data_source_ref.as_ref()?;
-    (source.kind == "VolumeSnapshot" && source.api_group.as_deref() == Some(GROUP))
-        .then_some(source.name.as_str())
 }
 
 /// Looks at a keeper and everything that has to do with its snapshot.

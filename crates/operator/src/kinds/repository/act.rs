@@ -11,7 +11,7 @@ use longshore_job::{
 };
 use longshore_telemetry::metrics::{MaintenanceEnded, Namespace, RepositoryName};
 
-use super::decide::{Decision, MAINTAINING, Step, after_failure};
+use super::decide::{Decision, Step, after_failure};
 use super::observe::Observed;
 use super::{ABANDONED, CHECKED, MAINTAINED, READY};
 use crate::cluster::{Error, create, write_status};
@@ -105,11 +105,10 @@ async fn after_write(
             context.tell(repository, true, &new.reason, &new.message).await;
         }
     }
-    let is = |status: &RepositoryStatus| status.phase.as_deref() == Some(MAINTAINING);
-    if is(status) && !is(old) {
-        context.tell(repository, false, MAINTAINING, "maintenance begins").await;
+    if status.is_maintaining() && !old.is_maintaining() {
+        context.tell(repository, false, RepositoryStatus::MAINTAINING, "maintenance begins").await;
     }
-    if !is(old) || is(status) {
+    if !old.is_maintaining() || status.is_maintaining() {
         return;
     }
     let summary = match &observed.seen.mover {

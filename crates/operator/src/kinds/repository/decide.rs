@@ -30,8 +30,7 @@ use crate::mover::MoverState;
 use crate::reason::{Reason, Trouble};
 use crate::status::{Limits, PROGRESSING, REQUEUE_OVER, set_condition};
 
-/// Phase in which a maintenance is at work, or about to be.
-pub const MAINTAINING: &str = "Maintaining";
+const MAINTAINING: &str = RepositoryStatus::MAINTAINING;
 const PAUSE_FIRST: SignedDuration = SignedDuration::from_mins(5);
 /// Shorter than a day, so that a daily maintenance is tried several times before the next.
 const PAUSE_LONGEST: SignedDuration = SignedDuration::from_hours(6);
@@ -94,7 +93,7 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
         decision.status.retry_time = None;
     }
     let may_run = set_ready(&mut decision.status, now, seen);
-    let maintaining = seen.status.phase.as_deref() == Some(MAINTAINING);
+    let maintaining = seen.status.is_maintaining();
     match (maintaining, may_run) {
         (true, Some(_)) => attempt(&mut decision, now, limits, seen),
         (true, None) => {
@@ -106,7 +105,7 @@ pub fn decide(now: Timestamp, limits: &Limits, seen: &Seen) -> Decision {
         (false, Some(due)) => begin(&mut decision, now, due, seen),
         (false, None) => decision.status.next_maintenance_time = None,
     }
-    if decision.status.phase.as_deref() != Some(MAINTAINING) {
+    if !decision.status.is_maintaining() {
         settle(&mut decision.status);
     }
     decision

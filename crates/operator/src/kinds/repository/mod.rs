@@ -14,7 +14,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use longshore_api::{Repository, RepositoryStatus};
 
-pub use decide::{Decision, MAINTAINING, Seen, Step, after_failure, decide};
+pub use decide::{Decision, Seen, Step, after_failure, decide};
 
 use crate::cluster::Error;
 use crate::context::Context;

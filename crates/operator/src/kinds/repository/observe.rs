@@ -5,11 +5,10 @@ use kube::ResourceExt;
 use longshore_api::Repository;
 use longshore_job::{KnownBackups, Retention};
 
-use super::decide::{MAINTAINING, Seen};
+use super::decide::Seen;
 use super::retention::retention;
 use crate::cluster::{Error, chain};
 use crate::context::Context;
-use crate::kinds::backup::mover_state;
 use crate::mover::MoverState;
 use crate::names::{MAINTAIN_NOW, RunId};
 use crate::reason::{OperatorReason, Trouble};
@@ -67,19 +66,19 @@ pub async fn observe(context: &Context, repository: &Repository) -> Result<Obser
         suspended: repository.spec.suspend == Some(true),
         due,
         request: repository.annotations().get(MAINTAIN_NOW).filter(|text| !text.is_empty()).cloned(),
-        mover: mover_state(context, &run.namespace, &temporary).await,
+        mover: temporary.mover(context, &run.namespace).await,
         leftovers: !temporary.names().is_empty(),
         blocked: context.stores.blocked(&run.namespace),
         others_at_work: 0,
     };
-    let begins = seen.status.phase.as_deref() == Some(MAINTAINING) && seen.mover == MoverState::Absent;
+    let begins = seen.status.is_maintaining() && seen.mover == MoverState::Absent;
     let mut backups = None;
     if begins && !seen.deleting {
         if let Some(claim) = &settings.claim {
             seen.others_at_work = others_at_work(context, &run.namespace, claim, &run.uid).await?;
         }
         if seen.others_at_work == 0 {
-            backups = known_backups(context, crate::runner::now()).await;
+            backups = known_backups(&context.client, &context.cluster_uid, crate::runner::now()).await;
         }
     }
     Ok(Observed { seen, run, settings, temporary, backups })

@@ -13,6 +13,7 @@ use crate::reason::{OperatorReason, Reason, Trouble};
 use crate::status::{Limits, PROGRESSING};
 
 const DAY: i64 = 86_400;
+const MAINTAINING: &str = RepositoryStatus::MAINTAINING;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()

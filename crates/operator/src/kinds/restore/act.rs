@@ -16,14 +16,14 @@ use super::request::Asked;
 use crate::cluster::{Error, create, delete, merge, set_finalizer, write_status};
 use crate::context::Context;
 use crate::kinds::backup::at_least;
-use crate::lanes;
 use crate::mover::MoverState;
 use crate::names::{RELEASE_AFTER, RUN, Role};
 use crate::objects::{
     ClaimRequest, MoverPod, SnapshotHandle, claim, content, mover_job, snapshot_of_claim, snapshot_of_content,
 };
+use crate::repositories::secret_name;
 use crate::repository_volume::claim_for;
-use crate::runner::{Ended, after_write, now, requeue, secret_name, tell_result, with_trouble};
+use crate::runner::{Ended, after_write, now, requeue, tell_result, with_trouble};
 use crate::status::RunStatus;
 
 /// Carries `decision` out.
@@ -142,7 +142,7 @@ async fn expose(
                 volume: Some((&name, volume_mode)),
                 secret,
                 repository: repository.as_deref(),
-                lane: lanes::lane(context, &run.uid),
+                lane: context.lane(&run.uid),
             };
             let document = JobDocument {
                 version: CONTRACT_VERSION,

@@ -15,7 +15,7 @@ use crate::children::{Child, claim_child, content_child, snapshot_child};
 use crate::class_options::{self, ClassOptions, Side};
 use crate::cluster::{Error, classify, list};
 use crate::context::Context;
-use crate::kinds::backup::{mover_state, only_snapshot_class};
+use crate::kinds::backup::only_snapshot_class;
 use crate::mover::claim_warning;
 use crate::names::{RUN_UID, Role, RunId, belongs_to, has_role};
 use crate::reason::{OperatorReason, Reason, Trouble};
@@ -90,11 +90,11 @@ pub async fn observe(context: &Context, restore: &VolumeSnapshotRestore) -> Resu
         deleting,
         finalizer,
         request,
-        requester: velero::requester(context, restore, &namespace, unfinished).await,
+        requester: velero::requester(&context.client, &context.velero, restore, &namespace, unfinished).await,
         has_slot: !deleting && context.has_slot(restore),
         claim: claim_child(claim.as_deref(), &run.uid, warning),
         request_bytes: asked.as_ref().and_then(|asked| parse_bytes(&asked.size)),
-        mover: mover_state(context, &namespace, &found.temporary).await,
+        mover: found.temporary.mover(context, &namespace).await,
         mover_gone,
         snapshot,
         result: found.result.as_deref().map(|content| describe(content, &run)),
