@@ -200,6 +200,7 @@ const LONG_FILES: &[&str] = &[
     "tests/e2e/tests/it/many.rs",
     "tests/e2e/tests/it/storm.rs",
     "tests/e2e/tests/it/velero/many.rs",
+    "tests/e2e/tests/it/velero/operator_killed.rs",
 ];
 
 /// All test functions of the project.

@@ -12,6 +12,8 @@ use std::{
 pub(crate) struct Server {
     process: Child,
     pub(crate) port: u16,
+    /// Some write into it; it goes with the server.
+    _home: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -27,13 +29,14 @@ impl Server {
     pub(crate) fn start(name: &str, command: impl FnOnce(u16) -> Command) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let wanted = command(port);
+        let home = tempfile::tempdir()?;
         // Killed with the test's thread even if nobody is left to drop it.
         let mut process = Command::new("setpriv");
         process.args(["--pdeathsig", "KILL", "--"]).arg(wanted.get_program()).args(wanted.get_args());
         process
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", "/nonexistent");
+            .env("HOME", home.path());
         process.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let process = process
             .stdin(Stdio::null())
@@ -41,7 +44,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("starting {name}"))?;
-        let mut server = Self { process, port };
+        let mut server = Self { process, port, _home: home };
         let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if let Some(status) = server.process.try_wait()? {

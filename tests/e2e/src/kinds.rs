@@ -36,6 +36,8 @@ kinds! {
     NAMESPACE = ("", "v1", "Namespace", "namespaces");
     /// core
     EVENT = ("", "v1", "Event", "events");
+    /// coordination.k8s.io
+    LEASE = ("coordination.k8s.io", "v1", "Lease", "leases");
     /// core
     QUOTA = ("", "v1", "ResourceQuota", "resourcequotas");
     /// batch

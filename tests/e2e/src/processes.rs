@@ -13,22 +13,28 @@ use crate::kinds;
 use crate::run::Run;
 use crate::wait::{SHORT, WORK, eventually};
 
-/// Processes in the pod with this UID whose program is called `program`.
-///
-/// # Errors
-/// When /proc cannot be read.
-pub fn of_pod(pod_uid: &str, program: &str) -> Result<Vec<Pid>> {
+/// Processes whose program is called `program`, each with its cgroups.
+fn all(program: &str) -> Result<Vec<(Pid, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         // A process may end between the listing and the look.
         let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
-        if read("comm").trim() == program && read("cgroup").contains(pod_uid) {
-            found.extend(Pid::from_raw(id));
+        if read("comm").trim() == program {
+            found.extend(Pid::from_raw(id).map(|id| (id, read("cgroup"))));
         }
     }
     Ok(found)
+}
+
+/// Processes in the pod with this UID whose program is called `program`.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn of_pod(pod_uid: &str, program: &str) -> Result<Vec<Pid>> {
+    let inside = all(program)?.into_iter().filter(|(_, cgroups)| cgroups.contains(pod_uid));
+    Ok(inside.map(|(id, _)| id).collect())
 }
 
 /// A mover at work.
@@ -67,14 +73,12 @@ pub fn mover(run: &Run, namespace: &str) -> Result<Mover> {
 /// # Errors
 /// The server's.
 pub fn movers(cluster: &Cluster, namespace: &str, labels: &str) -> Result<Vec<Mover>> {
+    let processes = all("longshore")?;
     let mut found = Vec::new();
     for pod in cluster.list(&kinds::POD, namespace, labels)? {
         let [uid, name] = ["uid", "name"].map(|field| pod["metadata"][field].as_str().unwrap_or_default());
-        found.extend(
-            of_pod(uid, "longshore")?
-                .first()
-                .map(|process| Mover { pod: name.to_owned(), process: *process }),
-        );
+        let own = processes.iter().find(|(_, cgroups)| cgroups.contains(uid));
+        found.extend(own.map(|(process, _)| Mover { pod: name.to_owned(), process: *process }));
     }
     Ok(found)
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use longshore_e2e::{
-    Cluster, Outcome, PROTECTED_NAMESPACE, Run, Scenario, Snapshot, VolumeMode, eventually, kinds, phase,
-    processes, tree,
+    Cluster, OPERATOR_NAMESPACE, Outcome, PROTECTED_NAMESPACE, Run, SHORT, Scenario, Snapshot, VolumeMode,
+    eventually, kinds, phase, processes, tree,
 };
 use longshore_lab::{DEFAULT_DRIVER, Fault};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+/// Kills of one run of this test; `LONGSHORE_STORM_KILLS` says otherwise, since they may be summed over runs.
 const KILLS: usize = 200;
 const VOLUMES: usize = 5;
 const RUNS: usize = 50;
@@ -60,7 +61,11 @@ impl Volume {
 /// Rounds of fifty backups and fifty restores, until the operator has died often enough.
 fn weather(scenario: &Scenario, volumes: &[Volume]) -> Result<()> {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    println!("seed {seed}");
+    let wanted = match std::env::var("LONGSHORE_STORM_KILLS") {
+        Ok(text) => text.parse().context("LONGSHORE_STORM_KILLS is no number")?,
+        Err(_) => KILLS,
+    };
+    println!("seed {seed}, {wanted} kills");
     let mut chance = StdRng::seed_from_u64(seed);
     let mut kills = 0;
     for round in 0.. {
@@ -88,7 +93,7 @@ fn weather(scenario: &Scenario, volumes: &[Volume]) -> Result<()> {
         restores.iter().try_for_each(|run| run.completed().map(drop))?;
         check_round(scenario, volumes, round, &backups)?;
         println!("round {round}: {kills} kills so far");
-        if kills >= KILLS {
+        if kills >= wanted {
             return scenario.repository().check();
         }
     }
@@ -107,27 +112,44 @@ fn under_kills(
     start: impl FnOnce() -> Result<Vec<Run>> + Send,
 ) -> Result<Vec<Run>> {
     let origin = &scenario.site.origin;
+    // Set by whoever ends first, so that nobody waits for the other in vain.
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let runs = scope.spawn(|| {
-            let runs = start().and_then(|runs| all_end(origin, &runs).map(|()| runs));
+            let runs = start().and_then(|runs| all_end(origin, &runs, &over).map(|()| runs));
             over.store(true, Ordering::Release);
             runs
         });
-        while !over.load(Ordering::Acquire) {
+        let mut killed = Ok(());
+        while killed.is_ok() && !over.load(Ordering::Acquire) {
             thread::sleep(Duration::from_millis(chance.random_range(0..LIFE_MILLISECONDS_MAX)));
-            processes::kill_operator(scenario.site, origin)
-                .with_context(|| format!("after {kills} kills"))?;
+            killed = kill(scenario, origin).with_context(|| format!("after {kills} kills"));
             *kills += 1;
         }
-        runs.join().map_err(|_| anyhow!("the starter panicked"))?
+        over.store(true, Ordering::Release);
+        let runs = runs.join().map_err(|_| anyhow!("the starter panicked"))?;
+        killed.and(runs)
     })
 }
 
-fn all_end(cluster: &Cluster, runs: &[Run]) -> Result<()> {
+/// Kills the operator and returns when another one leads. The lease of the dead one is removed: to wait for its end would only make the storm long.
+fn kill(scenario: &Scenario, cluster: &Cluster) -> Result<()> {
+    processes::kill_operator(scenario.site, cluster)?;
+    cluster.delete(&kinds::LEASE, OPERATOR_NAMESPACE, "longshore-operator")?;
+    eventually("another leader", SHORT, || {
+        let lease = cluster.get(&kinds::LEASE, OPERATOR_NAMESPACE, "longshore-operator")?.unwrap_or_default();
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+        let pod = scenario.site.operator_pod(cluster)?;
+        let leads = !holder.is_empty() && pod["metadata"]["name"] == holder.as_str();
+        Ok(if leads { Ok(()) } else { Err(format!("{holder:?} leads")) })
+    })
+}
+
+fn all_end(cluster: &Cluster, runs: &[Run], given_up: &AtomicBool) -> Result<()> {
     let kind = runs.first().context("no runs")?.kind;
     let namespace = &runs.first().context("no runs")?.namespace;
     eventually("all runs to be over", ROUND, || {
+        ensure!(!given_up.load(Ordering::Acquire), "no operator to end them");
         let there = cluster.list(kind, namespace, "")?;
         let failed = there.iter().find(|run| phase(run) == "Failed");
         ensure!(failed.is_none(), "{failed:?}");

@@ -5,6 +5,8 @@ mod cancelled;
 mod database;
 #[cfg(feature = "long")]
 mod many;
+#[cfg(feature = "long")]
+mod operator_killed;
 mod plugin;
 mod road;
 mod schedule;
