@@ -1,8 +1,8 @@
 //! How a command fails: one reason, one exit code, one way of saying it.
 
 use longshore_job::Reason;
+pub use longshore_job::chain;
 use longshore_mover::MoverError;
-pub use longshore_mover::chain;
 use longshore_repo::{Class, RepoError};
 use serde::Serialize;
 

@@ -13,6 +13,7 @@
 //! # Does not know
 //! Kubernetes, the repository, volumes: serde only.
 
+mod chain;
 mod document;
 mod progress;
 mod quantity;
@@ -20,6 +21,7 @@ mod reason;
 mod reference;
 mod result;
 
+pub use chain::chain;
 pub use document::{
     BackupTask, CONTRACT_VERSION, DocumentError, ForgetTask, JobDocument, KnownBackups, MaintainTask,
     RestoreTask, Retention, RunIdentity, SourceVolume, Task, VolumeMode,

@@ -30,8 +30,8 @@ impl Session {
         // Watches and followed logs may be silent for as long as they like.
         config.read_timeout = None;
         let namespace = global.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client =
-            Client::try_from(config).map_err(|error| Failure::Configuration { message: chain(&error) })?;
+        let client = Client::try_from(config)
+            .map_err(|error| Failure::Configuration { message: longshore_job::chain(&error) })?;
         Ok(Self { client, namespace })
     }
 
@@ -60,29 +60,17 @@ impl Session {
 async fn configuration(global: &GlobalArguments) -> Result<Config, Failure> {
     let failure = |message: String| Failure::Configuration { message };
     if global.context.is_none() && global.kubeconfig.is_none() {
-        return Config::infer().await.map_err(|error| failure(chain(&error)));
+        return Config::infer().await.map_err(|error| failure(longshore_job::chain(&error)));
     }
     let file = match &global.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
     };
     let options = KubeConfigOptions { context: global.context.clone(), ..KubeConfigOptions::default() };
-    let file = file.map_err(|error| failure(chain(&error)))?;
-    Config::from_custom_kubeconfig(file, &options).await.map_err(|error| failure(chain(&error)))
-}
-
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
+    let file = file.map_err(|error| failure(longshore_job::chain(&error)))?;
+    Config::from_custom_kubeconfig(file, &options)
+        .await
+        .map_err(|error| failure(longshore_job::chain(&error)))
 }
 
 /// An object, if it is there.

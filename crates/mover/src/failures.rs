@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use longshore_volume::{Class, VolumeError};
 
-use crate::error::chain;
+use longshore_job::chain;
 
 /// How many failures are kept word for word.
 const SHOWN_MAX: usize = 20;

@@ -20,7 +20,7 @@ pub use backup::{
 };
 pub use control::Control;
 pub use copy::{CopyOutcome, run_copy};
-pub use error::{MoverError, chain};
+pub use error::MoverError;
 pub use failures::Report;
 pub use longshore_volume::TargetOptions;
 pub use restore::{RestoreTotals, TreeRestoreOptions, restore_tree, restore_volume};

@@ -131,7 +131,7 @@ fn keep_for_the_next_run(session: BackupSession<'_>, goes_on: bool, error: &Move
     };
     let kept = if goes_on { kept } else { kept.and(session.abandon()) };
     if let Err(error) = kept {
-        tracing::warn!(error = %crate::error::chain(&error), "what was stored last will be stored again");
+        tracing::warn!(error = %longshore_job::chain(&error), "what was stored last will be stored again");
     }
 }
 

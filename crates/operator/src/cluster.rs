@@ -57,21 +57,6 @@ impl Error {
     }
 }
 
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Reads a refusal: what the API server answered to `action`.
 pub fn classify(action: &str, source: kube::Error) -> Error {
     let kube::Error::Api(status) = &source else { return Error::Api { action: action.to_owned(), source } };

@@ -7,13 +7,13 @@ use kube::{Client, Resource};
 use longshore_api::DataDownload;
 use longshore_telemetry::metrics::Metrics;
 
-use crate::cluster::chain;
 use crate::followers::Followers;
 use crate::lanes::Lanes;
 use crate::names::{LANE, RUN_UID, label};
 use crate::options::Options;
 use crate::slots::{Admissions, Queued, entries, is_waiting, is_working};
 use crate::watches::Stores;
+use longshore_job::chain;
 
 /// What every pass needs.
 pub struct Context {

@@ -84,7 +84,7 @@ impl Followers {
         let own = self.clone();
         tokio::spawn(async move {
             if let Err(error) = copy(&pods, &pod, &runs, &run).await {
-                tracing::debug!(pod, error = %crate::cluster::chain(&error), "the mover's log ended early");
+                tracing::debug!(pod, error = %longshore_job::chain(&error), "the mover's log ended early");
             }
             own.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&pod);
         });

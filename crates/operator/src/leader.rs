@@ -12,7 +12,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::chain;
+use longshore_job::chain;
 
 /// Name of the lease.
 pub const LEASE: &str = "longshore-operator";

@@ -160,7 +160,7 @@ async fn with_own_place(client: &Client, mut options: Options) -> Options {
         match pods.get_opt(&name).await {
             Ok(pod) => options.image = pod.as_ref().and_then(image_of),
             Err(error) => {
-                tracing::warn!(name, error = %crate::cluster::chain(&error), "the own pod cannot be read");
+                tracing::warn!(name, error = %longshore_job::chain(&error), "the own pod cannot be read");
             }
         }
         tracing::info!(image = options.mover().image, "no image is named; the own pod's is taken");

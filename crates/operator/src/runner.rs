@@ -19,7 +19,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::cluster::{Error, ErrorClass, chain};
+use crate::cluster::{Error, ErrorClass};
 use crate::context::Context;
 use crate::mover::MoverState;
 use crate::reason::Trouble;
@@ -27,6 +27,7 @@ use crate::status::{
     PROGRESSING, RunStatus, failure, progressing_reason, set_condition, set_generation, trouble,
 };
 use crate::sweep::Sweep;
+use longshore_job::chain;
 
 /// Passes at once, of one controller.
 const PASSES_AT_ONCE: u16 = 16;

@@ -16,11 +16,11 @@ use kube::{Api, Client, ResourceExt};
 use longshore_api::{Phase, VeleroBackup, velero_label_value};
 use longshore_job::{KnownBackups, VELERO_BACKUP_LABEL};
 
-use crate::cluster::chain;
 use crate::names::{DATA_UPLOAD_UID, RunKind};
 use crate::reason::{OperatorReason, Trouble};
 use crate::slots::Queued;
 use crate::status::{Decision, RunStatus, set_condition};
+use longshore_job::chain;
 
 /// Condition: the Velero object that asked for the run was seen at work.
 pub const REQUESTED: &str = "Requested";

@@ -202,7 +202,7 @@ fn note(health: &WatchHealth, name: &str, error: &watcher::Error) {
             );
         }
         _ => {
-            tracing::warn!(watch = name, error = %crate::cluster::chain(error), "a watch was cut off and begins again")
+            tracing::warn!(watch = name, error = %longshore_job::chain(error), "a watch was cut off and begins again")
         }
     }
 }

@@ -44,7 +44,7 @@ impl<'p> ParentCursor<'p> {
             None => None,
             Some(Ok(entry)) => Some(entry),
             Some(Err(error)) => {
-                tracing::warn!(error = %crate::error::chain(&error), "the last snapshot cannot be read; files are read again");
+                tracing::warn!(error = %longshore_job::chain(&error), "the last snapshot cannot be read; files are read again");
                 self.entries = None;
                 None
             }

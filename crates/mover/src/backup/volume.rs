@@ -118,7 +118,7 @@ impl Backup<'_> {
                 (covered == length).then_some(runs)
             }
             Err(error) => {
-                tracing::warn!(span, error = %crate::error::chain(&error), "the parent's map cannot be read");
+                tracing::warn!(span, error = %longshore_job::chain(&error), "the parent's map cannot be read");
                 None
             }
         }

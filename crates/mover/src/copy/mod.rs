@@ -121,7 +121,7 @@ fn keep_for_the_next_copy(session: &BackupSession<'_>, error: &MoverError) {
         return;
     }
     if let Err(error) = session.checkpoint() {
-        tracing::warn!(error = %crate::error::chain(&error), "what was stored last will be stored again");
+        tracing::warn!(error = %longshore_job::chain(&error), "what was stored last will be stored again");
     }
 }
 

@@ -8,11 +8,11 @@ use longshore_api::{DataDownload, DataUpload};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::chain;
 use crate::context::Context;
 use crate::kinds;
 use crate::runner::{self, Controller};
 use crate::watches::VeleroWatches;
+use longshore_job::chain;
 
 /// How often the cluster is asked for Velero's kinds while it does not have them.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);

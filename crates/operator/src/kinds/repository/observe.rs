@@ -7,7 +7,7 @@ use longshore_job::{KnownBackups, Retention};
 
 use super::decide::Seen;
 use super::retention::retention;
-use crate::cluster::{Error, chain};
+use crate::cluster::Error;
 use crate::context::Context;
 use crate::mover::MoverState;
 use crate::names::{MAINTAIN_NOW, RunId};
@@ -17,6 +17,7 @@ use crate::repository_volume::others_at_work;
 use crate::schedule::{DAILY, Schedule};
 use crate::temporary::Temporary;
 use crate::velero::known_backups;
+use longshore_job::chain;
 
 /// What was seen, with the objects behind it.
 pub struct Observed {
