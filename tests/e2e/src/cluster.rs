@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::kinds::{self, Kind};
-use crate::wait::SHORT;
+use crate::wait::{SHORT, WORK};
 
 /// Finalizer of csi-provisioner on a snapshot that a PVC is being made of.
 const PROVISIONERS_MARK: &str = "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
@@ -253,6 +253,21 @@ impl Cluster {
             }
         }
         self.wait_gone(&kinds::NAMESPACE, "", name, limit / 2)
+    }
+
+    /// Asks for a Repository's maintenance and returns the Repository as it is afterwards.
+    ///
+    /// # Errors
+    /// When it does not come to a good end.
+    pub fn maintain(&self, namespace: &str, repository: &str) -> Result<Value> {
+        let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
+        self.patch(&kinds::REPOSITORY, namespace, repository, &ask)?;
+        self.watch("maintenance", (&kinds::REPOSITORY, namespace, repository), WORK, |object| {
+            let object = object.context("the Repository is gone")?;
+            let status = &object["status"];
+            let over = status["phase"] != "Maintaining" && status["lastMaintenanceTime"].is_string();
+            Ok((over && status["lastMaintenanceRequest"] == "once").then(|| object.clone()))
+        })
     }
 
     /// UID of the cluster, as the reference of a restore point names it.

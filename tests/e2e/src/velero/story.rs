@@ -200,16 +200,7 @@ impl<'a> Story<'a> {
     /// # Errors
     /// When it does not come to its end.
     pub fn maintain(&self) -> Result<()> {
-        let origin = &self.scenario.site.origin;
-        let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
-        let place = (&kinds::REPOSITORY, VELERO_NAMESPACE, self.location.as_str());
-        origin.patch(place.0, place.1, place.2, &ask)?;
-        origin.watch("maintenance", place, WORK, |object| {
-            let object = object.context("the Repository is gone")?;
-            let status = &object["status"];
-            let over = phase(object) != "Maintaining" && status["lastMaintenanceTime"].is_string();
-            Ok((over && status["lastMaintenanceRequest"] == "once").then_some(()))
-        })
+        self.scenario.site.origin.maintain(VELERO_NAMESPACE, &self.location).map(drop)
     }
 
     /// Waits for the end of a backup in the origin, which must be this phase.

@@ -59,11 +59,7 @@ fn story(scenario: &Scenario, references: &[String], repository: &str, request: 
     no_job_of(origin, &kinds::FORGET_REQUEST, request)?;
 
     let full = scenario.bucket.pack_bytes()?;
-    let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
-    origin.patch(&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository, &ask)?;
-    let maintained = await_status(origin, &kinds::REPOSITORY, repository, "maintained", |object| {
-        object["status"]["lastMaintenanceTime"].is_string()
-    })?;
+    let maintained = origin.maintain(PROTECTED_NAMESPACE, repository)?;
     let status = &maintained["status"];
     ensure!(status["lastMaintenanceRequest"] == "once" && phase(&maintained) == "Ready", "{status}");
     ensure!(status["restorePoints"] == 1 && status["lastCheckTime"].is_string(), "{status}");
@@ -112,11 +108,7 @@ fn kept(scenario: &Scenario, repository: &str) -> Result<()> {
         let done = scenario.start_object(origin, &kinds::BACKUP, &run)?.completed()?;
         references.push(text(&done, "/status/resticrepository")?.to_owned());
     }
-    let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
-    origin.patch(&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository, &ask)?;
-    let maintained = await_status(origin, &kinds::REPOSITORY, repository, "maintained", |object| {
-        object["status"]["lastMaintenanceTime"].is_string()
-    })?;
+    let maintained = origin.maintain(PROTECTED_NAMESPACE, repository)?;
     let status = &maintained["status"];
     ensure!(status["forgotten"] == 1 && status["restorePoints"] == 3, "{status}");
     let left = scenario.repository().snapshots()?;

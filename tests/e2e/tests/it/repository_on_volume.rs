@@ -74,12 +74,7 @@ fn story(scenario: &Scenario, repository: &str, secret: &str) -> Result<()> {
     origin.watch("Completed", place, WORK, |object| {
         Ok(object.filter(|object| phase(object) == "Completed").map(drop))
     })?;
-    let ask = json!({"metadata": {"annotations": {"longshore.dev/maintain-now": "once"}}});
-    origin.patch(&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository, &ask)?;
-    let place = (&kinds::REPOSITORY, PROTECTED_NAMESPACE, repository);
-    let maintained = origin.watch("maintained", place, WORK, |object| {
-        Ok(object.filter(|object| object["status"]["lastMaintenanceTime"].is_string()).cloned())
-    })?;
+    let maintained = origin.maintain(PROTECTED_NAMESPACE, repository)?;
     let status = &maintained["status"];
     ensure!(phase(&maintained) == "Ready" && status["restorePoints"] == 1, "{status}");
     ensure!(status["lastCheckTime"].is_string(), "nothing was checked: {status}");
