@@ -68,19 +68,17 @@ pub struct SnapshotClassFact {
     pub default: bool,
 }
 
-/// A right: who may do what, and what fails without it.
+/// A right: what may be done where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
     /// The verb.
-    pub verb: &'static str,
+    pub verb: String,
     /// API group; empty for the core.
-    pub group: &'static str,
+    pub group: String,
     /// Resource in the plural, with its subresource.
-    pub resource: &'static str,
+    pub resource: String,
     /// Namespace; `None` for the whole cluster.
     pub namespace: Option<String>,
-    /// What needs it.
-    pub needed_for: &'static str,
 }
 
 /// A child of a run.
@@ -117,8 +115,8 @@ pub struct Facts {
     pub snapshot_classes: Known<Vec<SnapshotClassFact>>,
     /// Names of CSIDriver objects.
     pub drivers: Known<Vec<String>>,
-    /// Rights of the user who asks.
-    pub own_rights: Vec<(Right, Known<bool>)>,
+    /// Rights of the user who asks, each with the commands that need it.
+    pub own_rights: Vec<(Right, &'static str, Known<bool>)>,
     /// Rights of the operators' accounts.
     pub operator_rights: Vec<(String, Right, Known<bool>)>,
     /// Runs, Repositories, ForgetRequests.

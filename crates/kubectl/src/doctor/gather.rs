@@ -173,20 +173,20 @@ async fn secrets(session: &Session, entries: &[Entry]) -> Vec<NamedSecret> {
 fn attributes(right: &Right) -> ResourceAttributes {
     let (resource, subresource) = match right.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
-        None => (right.resource, None),
+        None => (right.resource.as_str(), None),
     };
     ResourceAttributes {
-        group: Some(right.group.to_owned()),
+        group: Some(right.group.clone()),
         resource: Some(resource.to_owned()),
         subresource,
-        verb: Some(right.verb.to_owned()),
+        verb: Some(right.verb.clone()),
         namespace: right.namespace.clone(),
         ..ResourceAttributes::default()
     }
 }
 
-async fn own_rights(session: &Session, protected: &[String]) -> Vec<(Right, Known<bool>)> {
-    let ask = |right: Right| {
+async fn own_rights(session: &Session, protected: &[String]) -> Vec<(Right, &'static str, Known<bool>)> {
+    let ask = |(right, needed_for): (Right, &'static str)| {
         let api: Api<SelfSubjectAccessReview> = session.everywhere();
         async move {
             let review = SelfSubjectAccessReview {
@@ -199,7 +199,7 @@ async fn own_rights(session: &Session, protected: &[String]) -> Vec<(Right, Know
             let answer = api.create(&PostParams::default(), &review).await;
             let answer = answer.map_err(|source| Failure::api("ask for your rights", source));
             let allowed = known(answer).map(|review| review.status.is_some_and(|status| status.allowed));
-            (right, allowed)
+            (right, needed_for, allowed)
         }
     };
     let rights = of_user(&session.namespace, protected);
@@ -230,7 +230,7 @@ async fn operator_rights(session: &Session, operators: &[Operator]) -> Vec<(Stri
     let questions: Vec<(String, String, Right)> = operators
         .iter()
         .flat_map(|one| {
-            let rights = of_operator(&one.protected_namespaces);
+            let rights = of_operator(&one.namespace, &one.protected_namespaces);
             rights.into_iter().map(|right| (one.namespace.clone(), one.service_account.clone(), right))
         })
         .collect();

@@ -59,9 +59,9 @@ fn well() -> Facts {
         drivers: Known::Is(vec!["csi.one".into()]),
         own_rights: rights::of_user("shop", &protected)
             .into_iter()
-            .map(|right| (right, Known::Is(true)))
+            .map(|(right, needed_for)| (right, needed_for, Known::Is(true)))
             .collect(),
-        operator_rights: rights::of_operator(&protected)
+        operator_rights: rights::of_operator("longshore", &protected)
             .into_iter()
             .map(|right| ("ServiceAccount longshore/operator".to_owned(), right, Known::Is(true)))
             .collect(),
@@ -140,7 +140,7 @@ fn the_default_class_of_a_driver_is_marked_exactly_once() {
 #[test]
 fn a_missing_right_is_a_warning_to_the_user_and_an_error_of_the_operator() {
     assert_eq!(
-        found(|facts| facts.own_rights[0].1 = Known::Is(false)),
+        found(|facts| facts.own_rights[0].2 = Known::Is(false)),
         [(Severity::Warning, Check::OwnRights)]
     );
     assert_eq!(
@@ -224,7 +224,7 @@ fn a_temporary_child_without_run_is_left_over() {
 #[test]
 fn the_worst_comes_first() {
     let severities: Vec<Severity> = found(|facts| {
-        facts.own_rights[0].1 = Known::Is(false);
+        facts.own_rights[0].2 = Known::Is(false);
         facts.secrets[0].present = Known::Unknown("forbidden".into());
         facts.operators = Known::Is(Vec::new());
     })
